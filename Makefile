@@ -1,0 +1,45 @@
+# Everything a person runs. `make forecast` and `make test` are all the set-up a fresh machine needs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+BENCH ?= all
+
+.DEFAULT_GOAL := help
+.PHONY: help env forecast test lint bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.forecast: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.forecast
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+env: $(VENV)/.forecast ## the environment that a forecast needs, in .venv
+
+forecast: env ## the first forecast: bundled model and data, offline
+	$(BIN)/weathersvq forecast --init 2017-01-01 --var t2m
+
+test: $(VENV)/.dev ## the tests
+	$(BIN)/python -m pytest --numprocesses 2
+
+lint: $(VENV)/.dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## speed and memory: make bench BENCH=svq runs benchmarks/svq.py
+	@if [ "$(BENCH)" = all ]; then \
+	    for script in benchmarks/*.py; do \
+	        case $$script in */common.py) ;; *) $(BIN)/python $$script || exit 1;; esac; \
+	    done; \
+	else $(BIN)/python benchmarks/$(BENCH).py; fi
+
+clean: ## remove the environment and caches; runs/ and forecasts/ stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""From archives to windows: everything before the tensors. Nothing here imports torch."""
