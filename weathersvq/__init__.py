@@ -1,3 +1,3 @@
-"""weathersvq: short-range forecasts on gridded climate data with SimVP and sparse vector quantization."""
+"""weathersvq: short-range forecasts on gridded climate data with SimVP and SVQ."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The grids: centres, cell edges and exact areas. The only place that knows the 5.625 degree grid."""
+"""The grids: centres, cell edges and exact areas. The one place that knows 5.625 degrees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOLERANCE = 1e-3
 
 
 def _edges(centres: Float) -> Float:
-    """Cell edges (n + 1) half-way between centres (n); the outer cells are as wide as half-widths say."""
+    """Cell edges (n + 1) half-way between centres (n); the outer cells are symmetric."""
     middle = (centres[1:] + centres[:-1]) / 2
     first = centres[0] - (middle[0] - centres[0])
     last = centres[-1] + (centres[-1] - middle[-1])

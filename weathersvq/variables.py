@@ -1,7 +1,7 @@
 """The one table of every variable's names, units and limits, and the channels made of them.
 
-The only place that knows names: short name, WeatherBench 1 folder and name in the file, WeatherBench 2
-and ARCO-ERA5 long name, CF standard_name, GRIB and CMIP names.
+The only place that knows names: short name, WeatherBench 1 folder and name in the file,
+WeatherBench 2 and ARCO-ERA5 long name, CF standard_name, GRIB and CMIP names.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ class Variable:
     @property
     def names(self) -> tuple[str, ...]:
         """Every name by which a file may call it, the short name first."""
-        return (self.name, self.weatherbench1_name, self.weatherbench1, self.weatherbench2) + (
-            self.aliases
-        )
+        own = (self.name, self.weatherbench1_name, self.weatherbench1, self.weatherbench2)
+        return (*own, *self.aliases)
 
 
 def _on_levels(
@@ -222,7 +221,7 @@ def conversion(target: Variable, units: str) -> tuple[float, float]:
 
 @dataclass(frozen=True, order=True)
 class Channel:
-    """One map of the model's input or output: a variable, at a pressure level (hPa) if it has any."""
+    """One map of the model's input or output: a variable, at a level (hPa) if it has any."""
 
     name: str
     level: int | None = None

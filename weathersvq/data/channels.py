@@ -42,7 +42,7 @@ def channel_field(dataset: xr.Dataset, channel: Channel) -> xr.DataArray:
 
 
 def stack_channels(dataset: xr.Dataset, channels: Sequence[Channel]) -> xr.DataArray:
-    """The channels as one (time, channel, latitude, longitude) float32 array, lazy if the dataset is.
+    """The channels as one (time, channel, latitude, longitude) float32 array, lazy if it was.
 
     Raises:
         InputError: see `channel_field`.

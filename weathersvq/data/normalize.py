@@ -1,4 +1,4 @@
-"""Fourth step of the flow: statistics of the training split, and the scale they give each channel."""
+"""Fourth step of the flow: statistics of the training split, and the scale of each channel."""
 
 from __future__ import annotations
 

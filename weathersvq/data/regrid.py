@@ -1,9 +1,9 @@
 """Second step of the flow: from any regular grid to another, by two small matrices.
 
 A field on H x W cells goes to h x w cells as ``rows @ field @ columns.T``. For the conservative
-method, `rows` holds the exact overlaps of latitude bands (differences of sines) and `columns` those
-of longitude intervals (round the globe), each row divided by its sum, so that constants are kept and
-the area mean is kept. For the bilinear method they hold the two interpolation weights.
+method, `rows` holds the exact overlaps of latitude bands (differences of sines) and `columns`
+those of longitude intervals (round the globe), each row divided by its sum, so that constants and
+the area mean are kept. For the bilinear method they hold the two interpolation weights.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,7 @@ class Offsets:
 
     def __post_init__(self) -> None:
         for name, steps in (("inputs", self.inputs), ("targets", self.targets)):
-            if not steps or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+            if not steps or any(b <= a for a, b in pairwise(steps)):
                 raise InputError(f"offsets.{name} must be ascending whole steps, not {list(steps)}")
         if self.inputs[-1] != 0:
             raise InputError(f"offsets.inputs must end at 0 (now), not at {self.inputs[-1]}")

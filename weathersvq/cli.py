@@ -1,0 +1,264 @@
+"""The command line: one verb, one function. Heavy imports stay inside the verbs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from rich.console import Console
+
+    from weathersvq.checkpoint import Checkpoint
+
+app = typer.Typer(
+    name="weathersvq",
+    help="Short-range forecasts on gridded climate data with SimVP and SVQ.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def forecast(
+    init: Annotated[
+        list[str],
+        typer.Option(help="Initial time (UTC), or START/STOP/STEP; may be given again."),
+    ],
+    var: Annotated[
+        str | None,
+        typer.Option(help="Variables, such as t2m or t2m,uv10; all of the model's if not given."),
+    ] = None,
+    lead: Annotated[
+        str | None,
+        typer.Option(help="Longest lead, such as 72h; beyond the trained ones output is fed back."),
+    ] = None,
+    source: Annotated[
+        str, typer.Option(help="`sample`, a folder, NetCDF, GRIB or Zarr, local or a URL.")
+    ] = "sample",
+    model: Annotated[
+        str, typer.Option(help="`bundled`, or a checkpoint (.safetensors).")
+    ] = "bundled",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="FILE.nc or FILE.zarr; without it, files named by variable and init."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace what --out names.")] = False,
+    maps: Annotated[bool, typer.Option(help="Draw maps of the forecast and its error.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Forecast from one or several initial times, with maps and scores."""
+    from weathersvq.data.windows import parse_step
+    from weathersvq.forecast import choose_channels, parse_inits
+    from weathersvq.output import check_target
+
+    inits = parse_inits(init)
+    longest = None if lead is None else parse_step(lead)
+    targets = _forecast_targets(out, var, inits)
+    for target in targets:
+        check_target(target, overwrite=overwrite or out is None)
+    checkpoint = _open_model(model)
+    channels = choose_channels(checkpoint, var)
+
+    from weathersvq.data.sources import open_source
+    from weathersvq.forecast import forecast as make_forecast
+    from weathersvq.output import write_forecast
+    from weathersvq.variables import parse_channels
+
+    console = _console()
+    dataset = open_source(
+        source,
+        parse_channels(checkpoint.normalization.channels),
+        grid=checkpoint.grid if checkpoint.grid.is_global else None,
+    )
+    result = make_forecast(
+        checkpoint, dataset, inits, channels=channels, lead=longest, device=device
+    )
+    written: list[Path] = []
+    for position, target in enumerate(targets):
+        part = result.isel(init_time=[position]) if len(targets) > 1 else result
+        write_forecast(part, target, overwrite=overwrite or out is None)
+        written.append(target)
+    _print_scores(console, result, dataset)
+    if maps:
+        written += _draw_maps(result, targets)
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    if result.attrs["simulated"] == "true":
+        console.print(
+            "Note: the bundled sample is a climate simulation under its own calendar, "
+            "not past weather."
+            if source == "sample"
+            else "Note: these data are a climate simulation, not past weather.",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="Experiment, YAML.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key, such as train.lr=1e-3; may be given again."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; runs/NAME if not given.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run there.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train the model of a config and keep its best epoch."""
+    from weathersvq.config import load_experiment
+    from weathersvq.errors import InputError
+
+    experiment = load_experiment(config, set_ or [])
+    try:
+        from weathersvq.runs import run_summary
+        from weathersvq.train import train as run
+    except ModuleNotFoundError as error:
+        if error.name != "lightning":
+            raise
+        raise InputError(
+            "training needs lightning, which is not installed; pip install 'weathersvq[train]'"
+        ) from error
+
+    folder = out or Path("runs") / experiment.name
+    path = run(experiment, folder, resume=resume, overwrite=overwrite, device=device)
+    console = _console()
+    console.print(run_summary(folder), highlight=False, soft_wrap=True)
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    path: Annotated[
+        str, typer.Argument(help="`sample`, `bundled`, a store, a checkpoint or a forecast.")
+    ],
+) -> None:
+    """Say what a store, a checkpoint or a forecast holds."""
+    from rich.table import Table
+
+    from weathersvq.inspect import describe
+
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in describe(path):
+        table.add_row(name, value)
+    _console().print(table)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _open_model(name: str) -> Checkpoint:
+    from weathersvq.bundled import bundled_model
+    from weathersvq.checkpoint import load_checkpoint
+
+    return load_checkpoint(bundled_model() if name == "bundled" else name)
+
+
+def _forecast_targets(out: Path | None, var: str | None, inits: object) -> list[Path]:
+    """Where the forecast goes: --out, or a file an init in ./forecasts/."""
+    import numpy as np
+
+    from weathersvq.errors import InputError
+
+    times = np.asarray(inits)
+    if out is not None:
+        if out.suffix == ".nc" and times.size > 1:
+            raise InputError(
+                f"{str(out)!r} can hold one init only, but {times.size} are asked for; "
+                "name a .zarr, or leave --out away for a file each"
+            )
+        return [out]
+    name = (var or "all").replace(",", "_").replace("@", "")
+    stamps = [str(t.astype("datetime64[m]")).replace("-", "").replace(":", "") for t in times]
+    return [Path("forecasts") / f"{name}_{stamp}.nc" for stamp in stamps]
+
+
+def _print_scores(console: Console, result: xr.Dataset, dataset: xr.Dataset) -> None:
+    """A table by lead for each variable: area mean and, where the truth is known, errors."""
+    from rich.table import Table
+
+    from weathersvq.variables import variable
+    from weathersvq.verify import persistence, score_table
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.3f}"
+
+    names = _forecast_names(result)
+    initial = dataset[names].sel(time=result["init_time"].values).load()
+    unchanged = persistence(initial, result["lead_time"].values)
+    inits = result["init_time"].values.astype("datetime64[m]")
+    when = str(inits[0]) if inits.size == 1 else f"{inits.size} inits from {inits[0]}"
+    for name in names:
+        field = result[name]
+        for level in field["level"].values.tolist() if "level" in field.dims else [None]:
+            entry = variable(name)
+            at = "" if level is None else f" at {level} hPa"
+            table = Table(
+                title=f"{entry.long_name}{at} [{entry.units}], {when} UTC, area-weighted",
+                title_justify="left",
+            )
+            rows = score_table(result, name, level=level, persistence=unchanged)
+            known = any(row.rmse is not None for row in rows)
+            errors = ("RMSE", "bias", "MAE", "persistence RMSE") if known else ()
+            for column in ("lead [h]", "area mean", *errors):
+                table.add_column(column, justify="right")
+            for row in rows:
+                scores = (row.rmse, row.bias, row.mae, row.persistence_rmse) if known else ()
+                table.add_row(f"{row.lead:g}", number(row.mean), *map(number, scores))
+            console.print(table)
+
+
+def _forecast_names(result: xr.Dataset) -> list[str]:
+    return [str(n) for n in result.data_vars if not str(n).endswith(("_truth", "_error"))]
+
+
+def _draw_maps(result: xr.Dataset, targets: list[Path]) -> list[Path]:
+    """Maps of the first init's last lead, beside the forecast file."""
+    from weathersvq.maps import error_map, forecast_map, save_figure
+
+    written = []
+    lead = result["lead_time"].values[-1]
+    init = result["init_time"].values[0]
+    names = _forecast_names(result)
+    for name in names:
+        stem = targets[0].with_suffix("")
+        stem = stem if len(names) == 1 else stem.with_name(f"{stem.name}_{name}")
+        path = stem.with_name(f"{stem.name}_forecast.png")
+        save_figure(forecast_map(result, name, init=init, lead=lead), path)
+        written.append(path)
+        if f"{name}_error" in result:
+            path = stem.with_name(f"{stem.name}_error.png")
+            save_figure(error_map(result, name, init=init, lead=lead), path)
+            written.append(path)
+    return written
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in one line and exit code 2, a fault of the world in 1."""
+    from weathersvq.errors import InputError
+
+    try:
+        app()
+    except InputError as error:
+        print(f"weathersvq: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"weathersvq: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The last step of the flow: a model over a whole period, beside persistence and climatology."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from weathersvq.checkpoint import Checkpoint
+from weathersvq.data.climatology import evaluate_climatology, fit_climatology
+from weathersvq.data.windows import Period, window_origins
+from weathersvq.errors import InputError
+from weathersvq.forecast import Times, forecast
+from weathersvq.variables import parse_channels
+from weathersvq.verify import metrics, persistence, statistics
+
+# Forecasts, truths and both baselines of this many inits are held at a time.
+INITS_AT_ONCE = 96
+
+
+def evaluation_inits(
+    checkpoint: Checkpoint, dataset: xr.Dataset, period: Period, every: int = 1
+) -> Times:
+    """Initial times of all windows that lie wholly in the period: every n-th of them.
+
+    Raises:
+        InputError: no window in the period.
+    """
+    times = dataset["time"].values
+    origins = window_origins(
+        times, checkpoint.step, checkpoint.experiment.data.offsets, period, every
+    )
+    if origins.size == 0:
+        raise InputError(
+            f"the period {period} holds no window to evaluate; the data reach from "
+            f"{times[0].astype('datetime64[h]')} to {times[-1].astype('datetime64[h]')}"
+        )
+    return times[origins].astype("datetime64[s]")
+
+
+def training_climatology(
+    checkpoint: Checkpoint, dataset: xr.Dataset, harmonics: int = 3
+) -> xr.Dataset:
+    """Coefficients of the climatology by day of year and hour over the model's training period."""
+    times = checkpoint.experiment.data.period("train").positions(dataset["time"].values)
+    names = sorted({channel.name for channel in parse_channels(checkpoint.normalization.channels)})
+    return fit_climatology(dataset[names].isel(time=times), harmonics)
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    dataset: xr.Dataset,
+    inits: Times,
+    climatology: xr.Dataset,
+    *,
+    device: str = "auto",
+) -> xr.Dataset:
+    """Scores of the model, of persistence and of climatology over the same inits.
+
+    Args:
+        checkpoint: trained model.
+        dataset: canonical dataset with inputs and truth.
+        inits: initial times, ascending.
+        climatology: coefficients, of `training_climatology`.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        Each variable with dims (forecast, metric, lead_time[, level]); `forecast` is model,
+        persistence and climatology, metrics as in `verify`.
+
+    Raises:
+        InputError: see `forecast.forecast` and `verify.verify`.
+    """
+    names = [c.name for c in parse_channels(checkpoint.normalization.channels)]
+    parts: dict[str, list[xr.Dataset]] = {"model": [], "persistence": [], "climatology": []}
+    for start in range(0, len(inits), INITS_AT_ONCE):
+        chosen = inits[start : start + INITS_AT_ONCE]
+        predicted = forecast(checkpoint, dataset, chosen, device=device)
+        leads = predicted["lead_time"].values
+        valid = np.unique(chosen[:, None] + leads)
+        truth = dataset[names].sel(time=valid).load()
+        normal = evaluate_climatology(climatology, valid)
+        initial = dataset[names].sel(time=chosen).load()
+        by_climatology = normal.sel(time=predicted["init_time"] + predicted["lead_time"])
+        for name, one in (
+            ("model", predicted[names]),
+            ("persistence", persistence(initial, leads)),
+            ("climatology", by_climatology.drop_vars("time")),
+        ):
+            parts[name].append(statistics(one, truth, climatology=normal))
+    scores = {name: metrics(xr.concat(several, dim="init_time")) for name, several in parts.items()}
+    return xr.concat(list(scores.values()), dim="forecast").assign_coords(forecast=list(scores))

@@ -1,0 +1,118 @@
+"""Beside the flow: what a store, a checkpoint or a forecast holds, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from weathersvq.bundled import bundled_model
+from weathersvq.data.canonical import time_step
+from weathersvq.data.channels import available_channels
+from weathersvq.data.sources import open_source
+from weathersvq.grid import Grid
+from weathersvq.output import is_forecast, read_forecast
+
+Row = tuple[str, str]
+
+
+def describe(name: str) -> list[Row]:
+    """(label, value) rows on what `name` stands for.
+
+    Args:
+        name: `sample`, `bundled`, a checkpoint, a forecast (.nc, .zarr), or any source.
+
+    Raises:
+        InputError: nothing there, or nothing that can be read.
+    """
+    path = bundled_model() if name == "bundled" else Path(name)
+    if path.suffix == ".safetensors":
+        return list(_checkpoint(path))
+    if path.exists() and is_forecast(path):
+        return list(_forecast(path))
+    return list(_store(name))
+
+
+def _store(name: str) -> Iterator[Row]:
+    dataset = open_source(name)
+    times = dataset["time"].values
+    step = time_step(dataset)
+    yield "kind", "data"
+    yield "title", str(dataset.attrs.get("title", ""))
+    yield "variables", ", ".join(map(str, available_channels(dataset)))
+    yield "grid", Grid.of(dataset).describe()
+    yield (
+        "times",
+        f"{_minute(times[0])} to {_minute(times[-1])}, {times.size} steps of {_hours(step)}",
+    )
+    gaps = int(np.sum(np.diff(times) != step))
+    yield "gaps", str(gaps)
+    yield "size", f"{dataset.nbytes / 2**20:.0f} MiB in memory"
+    yield from _attributes(dataset, "source", "regridded", "comment", "references")
+
+
+def _forecast(path: Path) -> Iterator[Row]:
+    dataset = read_forecast(path)
+    inits, leads = dataset["init_time"].values, dataset["lead_time"].values
+    yield "kind", "forecast"
+    yield "title", str(dataset.attrs.get("title", ""))
+    yield "variables", ", ".join(map(str, dataset.data_vars))
+    yield "grid", Grid.of(dataset).describe()
+    yield "inits", f"{inits.size}, {_minute(inits[0])} to {_minute(inits[-1])}"
+    yield "leads", f"{leads.size}, {_hours(leads[0])} to {_hours(leads[-1])}"
+    yield from _attributes(dataset, "source", "history", "comment")
+
+
+def _checkpoint(path: Path) -> Iterator[Row]:
+    # Reading weights needs torch; the other kinds do not.
+    from weathersvq.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    data = checkpoint.experiment.data
+    model = checkpoint.experiment.model.model_dump()
+    yield "kind", "checkpoint"
+    yield "name", checkpoint.experiment.name
+    yield "description", checkpoint.experiment.description
+    yield "model", ", ".join(f"{key} {value}" for key, value in _flat(model))
+    parameters = sum(p.numel() for p in checkpoint.build().parameters())
+    yield "parameters", f"{parameters:,}"
+    yield "variables", ", ".join(data.channels)
+    yield "grid", checkpoint.grid.describe()
+    yield "inputs", f"{len(data.inputs)} steps of {data.step}, offsets {list(data.inputs)}"
+    yield "targets", f"{len(data.targets)} steps of {data.step}, offsets {list(data.targets)}"
+    for name, mean, std in zip(
+        checkpoint.normalization.channels,
+        checkpoint.normalization.mean,
+        checkpoint.normalization.std,
+        strict=True,
+    ):
+        yield f"scale of {name}", f"mean {mean:.6g}, standard deviation {std:.6g}"
+    for key, value in checkpoint.training_data.items():
+        yield f"trained on: {key}", str(value)
+    for key, value in checkpoint.scores.items():
+        yield f"score: {key}", f"{value:.4g}" if isinstance(value, float) else str(value)
+    yield "written by", f"weathersvq {checkpoint.version}"
+
+
+def _flat(tree: dict[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _attributes(dataset: xr.Dataset, *names: str) -> Iterator[Row]:
+    for name in names:
+        if dataset.attrs.get(name):
+            yield name, str(dataset.attrs[name])
+
+
+def _minute(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[m]"))
+
+
+def _hours(length: np.timedelta64) -> str:
+    return f"{length.astype('timedelta64[s]').astype(int) / 3600:g} h"

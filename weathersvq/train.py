@@ -1,0 +1,393 @@
+"""From batches and a model to a checkpoint: one experiment trained by lightning, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import xarray as xr
+import yaml
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from weathersvq.batches import Batch, Batches, frame_reader
+from weathersvq.checkpoint import Checkpoint, model_shape
+from weathersvq.config import Experiment, TrainConfig
+from weathersvq.data.canonical import time_step
+from weathersvq.data.normalize import Normalization, fit_normalization
+from weathersvq.data.sources import open_source
+from weathersvq.data.windows import Period, parse_step, window_origins
+from weathersvq.errors import InputError
+from weathersvq.grid import Grid
+from weathersvq.models import build_model
+from weathersvq.models.forecaster import Shape
+from weathersvq.output import atomic_path
+from weathersvq.runs import (
+    CONFIG_FILE,
+    CURVE_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    STATE_FILE,
+    KeepRun,
+    ShowProgress,
+)
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mae": functional.l1_loss,
+    "mse": functional.mse_loss,
+    "huber": functional.huber_loss,
+}
+
+
+def cosine_factor(step: int, total_steps: int, steps_per_epoch: int, config: TrainConfig) -> float:
+    """Learning rate of the cosine schedule at an optimiser step, as a share of `config.lr`.
+
+    A straight line from warmup_lr to lr over warmup_epochs, then half a cosine down to final_lr.
+    """
+    warmup = config.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        start = config.warmup_lr / config.lr
+        return start + (1 - start) * step / warmup
+    share = min((step - warmup) / max(total_steps - 1 - warmup, 1), 1.0)
+    final = config.final_lr / config.lr
+    return final + (1 - final) * (1 + math.cos(math.pi * share)) / 2
+
+
+class ForecastModule(lightning.LightningModule):
+    """The model with its loss, optimiser and physical validation error.
+
+    Args:
+        experiment: resolved config.
+        shape: sizes of windows and maps.
+        normalization: gives validation errors their physical units.
+        steps_per_epoch: optimiser steps an epoch, for the schedule.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        shape: Shape,
+        normalization: Normalization,
+        steps_per_epoch: int,
+    ) -> None:
+        super().__init__()
+        self.experiment = experiment
+        self.steps_per_epoch = steps_per_epoch
+        self.model = build_model(experiment.model, shape)
+        self.loss = LOSSES[experiment.train.loss]
+        self.register_buffer("std", torch.tensor(normalization.std), persistent=False)
+        decay = experiment.train.ema
+        self.average: AveragedModel | None = None
+        if decay is not None:
+            self.average = AveragedModel(
+                self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True
+            )
+        self.train_losses: list[Tensor] = []
+        self._reset_validation()
+
+    def _reset_validation(self) -> None:
+        self._loss_sum, self._square_sum, self._windows = 0.0, torch.zeros(()), 0
+
+    @property
+    def kept_model(self) -> torch.nn.Module:
+        """What is validated and kept: the averaged weights where there are any."""
+        return self.model if self.average is None else self.average.module
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        predicted, auxiliary = self.model.forward_with_losses(batch.inputs)
+        loss = self.loss(predicted, batch.targets)
+        self.train_losses.append(loss.detach())
+        return loss + sum(auxiliary.values(), torch.zeros((), device=loss.device))
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def on_validation_epoch_start(self) -> None:
+        self._reset_validation()
+        self.kept_model.eval()
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        predicted = self.kept_model(batch.inputs)
+        count = len(batch.inputs)
+        self._loss_sum += float(self.loss(predicted, batch.targets)) * count
+        # (B, T, C, H, W) -> one mean square a channel; the root is taken after the last batch.
+        squares = (predicted - batch.targets).float().square().mean(dim=(0, 1, 3, 4))
+        self._square_sum = self._square_sum + squares.cpu() * count
+        self._windows += count
+
+    def validation_loss(self) -> float:
+        """Mean loss over the validation windows of the last pass, normalised."""
+        return self._loss_sum / self._windows
+
+    def validation_rmse(self) -> list[float]:
+        """Root of the pooled mean square error by channel, unweighted, in physical units."""
+        rmse = (self._square_sum / self._windows).sqrt() * self.std.cpu()
+        return [float(value) for value in rmse]
+
+    def configure_optimizers(self) -> Any:
+        config = self.experiment.train
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(parameters, lr=config.lr)
+        total = config.epochs * self.steps_per_epoch
+        schedule: LRScheduler
+        if config.schedule == "constant":
+            schedule = LambdaLR(optimizer, lambda _: 1.0)
+        elif config.schedule == "onecycle":
+            schedule = OneCycleLR(optimizer, config.lr, total_steps=total)
+        else:
+            schedule = LambdaLR(
+                optimizer, lambda step: cosine_factor(step, total, self.steps_per_epoch, config)
+            )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def data_identity(
+    dataset: xr.Dataset, experiment: Experiment, normalization: Normalization, windows: int
+) -> dict[str, Any]:
+    """What the model was trained on, for its checkpoint.
+
+    The fingerprint is a SHA-256 of times, grid and statistics of the training split: other data
+    have another one, without every byte being read again.
+    """
+    period = experiment.data.period("train")
+    times = dataset["time"].values[period.positions(dataset["time"].values)]
+    identity = {
+        "source": experiment.data.source,
+        "title": str(dataset.attrs.get("title", "")),
+        "simulated": str(dataset.attrs.get("simulated", "false")),
+        "references": str(dataset.attrs.get("references", "")),
+        "period": experiment.data.train,
+        "first": str(times[0].astype("datetime64[s]")),
+        "last": str(times[-1].astype("datetime64[s]")),
+        "windows": windows,
+    }
+    content = {
+        **identity,
+        "source": "",
+        "times": int(times.size),
+        "latitude": Grid.of(dataset).latitude.round(4).tolist(),
+        "longitude": Grid.of(dataset).longitude.round(4).tolist(),
+        "mean": normalization.mean,
+        "std": normalization.std,
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return {**identity, "fingerprint": digest}
+
+
+def open_for(experiment: Experiment) -> xr.Dataset:
+    """The experiment's data, with its step checked.
+
+    Raises:
+        InputError: data with another step or without a variable.
+    """
+    data = experiment.data
+    dataset = open_source(data.source, data.parsed_channels, method=data.regrid)
+    step = time_step(dataset)
+    if step != parse_step(data.step):
+        raise InputError(
+            f"data.step is {data.step}, but {data.source} has a step of "
+            f"{step.astype('timedelta64[s]').astype(int) / 3600:g} h"
+        )
+    return dataset
+
+
+def split_origins(
+    dataset: xr.Dataset, experiment: Experiment, split: str, period: Period, every: int
+) -> np.ndarray:
+    """Positions of the origins of a split's windows.
+
+    Raises:
+        InputError: a split without a single window.
+    """
+    times = dataset["time"].values
+    data = experiment.data
+    origins = window_origins(times, parse_step(data.step), data.offsets, period, every)
+    if origins.size == 0:
+        raise InputError(
+            f"data.{split} ({getattr(data, split)}) holds no window of "
+            f"{len(data.inputs)} inputs and {len(data.targets)} targets; the data reach from "
+            f"{times[0].astype('datetime64[h]')} to {times[-1].astype('datetime64[h]')}"
+        )
+    return origins
+
+
+def split_batches(
+    dataset: xr.Dataset,
+    experiment: Experiment,
+    normalization: Normalization,
+    split: str,
+) -> Batches:
+    """Batches of one split: `train` (shuffled), `validation` or `test` (in order)."""
+    data, training = experiment.data, split == "train"
+    every = data.train_every if training else data.evaluate_every
+    period = Period.parse(getattr(data, split))
+    origins = split_origins(dataset, experiment, split, period, every)
+    first, last = origins[0] + data.inputs[0], origins[-1] + data.targets[-1]
+    return Batches(
+        frame_reader(dataset, normalization, int(first), int(last)),
+        origins,
+        data.offsets,
+        experiment.train.batch_size,
+        shuffle_seed=experiment.seed if training else None,
+    )
+
+
+def _prepare_folder(folder: Path, experiment: Experiment, resume: bool, overwrite: bool) -> None:
+    """Make the run's folder, or see that the one there may be used.
+
+    Raises:
+        InputError: a folder with a run that was neither to be resumed nor replaced, or with a run
+            of another config.
+    """
+    config_path = folder / CONFIG_FILE
+    if resume and config_path.is_file():
+        before = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+        changed = _differences(before, experiment.to_dict())
+        if changed:
+            raise InputError(
+                f"can't resume {str(folder)!r}: it was started with another config "
+                f"({'; '.join(changed[:3])}); use the same config or another --out"
+            )
+        return
+    if config_path.exists() and not overwrite:
+        raise InputError(
+            f"{str(folder)!r} holds a run already; add --resume to go on with it, "
+            "--overwrite to start again, or name another folder with --out"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (STATE_FILE, METRICS_FILE, MODEL_FILE, CURVE_FILE):
+            (folder / name).unlink(missing_ok=True)
+        with atomic_path(config_path) as temporary:
+            temporary.write_text(experiment.to_yaml(), encoding="utf-8")
+    except PermissionError as error:
+        raise InputError(
+            f"can't write to {str(folder)!r}; name another folder with --out"
+        ) from error
+
+
+def _differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """Where two plain configs differ, as `a.b: 1 -> 2`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in dict.fromkeys([*before, *now])
+            for line in _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if before == now else [f"{path}: {before} -> {now}"]
+
+
+def train(
+    experiment: Experiment,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: bool = True,
+) -> Path:
+    """Train one experiment and keep its best epoch.
+
+    Args:
+        experiment: resolved config.
+        folder: of the run.
+        resume: go on with the run in `folder` (from the start where there is none).
+        overwrite: replace the run in `folder`.
+        device: `auto`, `cpu` or `cuda`.
+        progress: whether to show a progress bar.
+
+    Returns:
+        Path of the best epoch's checkpoint.
+
+    Raises:
+        InputError: data, config or folder that do not fit (see `open_source`, `_prepare_folder`).
+    """
+    folder = Path(folder)
+    config = experiment.train
+    dataset = open_for(experiment)
+    data = experiment.data
+    shape = model_shape(experiment, Grid.of(dataset))
+    # Everything that can be wrong with the sizes and splits is found before data are read.
+    torch.manual_seed(experiment.seed)
+    build_model(experiment.model, shape)
+    for split in ("train", "validation", "test"):
+        split_origins(dataset, experiment, split, Period.parse(getattr(data, split)), 1)
+    _prepare_folder(folder, experiment, resume, overwrite)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+
+    normalization = fit_normalization(dataset, data.parsed_channels, data.period("train"))
+    batches = split_batches(dataset, experiment, normalization, "train")
+    validation = split_batches(dataset, experiment, normalization, data.selection)
+    identity = data_identity(dataset, experiment, normalization, int(batches.origins.size))
+
+    torch.manual_seed(experiment.seed)
+    module = ForecastModule(experiment, shape, normalization, len(batches))
+
+    def make_checkpoint(weights: dict[str, Tensor], scores: dict[str, Any]) -> Checkpoint:
+        return Checkpoint(
+            experiment, Grid.of(dataset), normalization, weights, identity, scores,
+            name=experiment.name,
+        )  # fmt: skip
+
+    units = [channel.variable.units for channel in data.parsed_channels]
+    columns = [
+        f"validation_rmse_{name}_{unit.replace(' ', '_')}"
+        for name, unit in zip(data.channels, units, strict=True)
+    ]
+    keep = KeepRun(folder, experiment, make_checkpoint, columns)
+    callbacks: list[Callback] = [keep]
+    if progress:
+        label = f"validation RMSE of {data.channels[0]}"
+        callbacks.append(ShowProgress(config.epochs, len(batches), units[0], label))
+    state = folder / STATE_FILE
+    going_on = resume and state.is_file()
+    if going_on:
+        saved = torch.load(state, weights_only=True, map_location="cpu")
+        keep.load_state_dict(saved["callbacks"][keep.state_key])
+        if keep.history.is_finished(config):
+            return folder / MODEL_FILE
+    # Its notes on devices and on other products are not for our users.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    trainer = lightning.Trainer(
+        accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device],
+        devices=1,
+        max_epochs=config.epochs,
+        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+        gradient_clip_val=config.gradient_clip,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    with warnings.catch_warnings():
+        # lightning 2.6.6 itself uses a class that torch 2.13 deprecates; nothing to mend here.
+        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        trainer.fit(
+            module,
+            train_dataloaders=batches,
+            val_dataloaders=validation,
+            ckpt_path=str(state) if going_on else None,
+            weights_only=True,
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return folder / MODEL_FILE
