@@ -274,14 +274,15 @@ def _label(
         members = [i for i, channel in enumerate(channels) if channel.name == name]
         levels = [channels[i].level for i in members]
         for suffix, values in arrays.items():
+            dims: tuple[str, ...] = ("init_time", "lead_time", "latitude", "longitude")
             if levels == [None]:
-                dims = ("init_time", "lead_time", "latitude", "longitude")
-                fields[name + suffix] = xr.DataArray(values[:, :, members[0]], coordinates, dims)
+                field = xr.DataArray(values[:, :, members[0]], coordinates, dims)
             else:
-                dims = ("init_time", "lead_time", "level", "latitude", "longitude")
-                fields[name + suffix] = xr.DataArray(
+                dims = (*dims[:2], "level", *dims[2:])
+                field = xr.DataArray(
                     values[:, :, members], {**coordinates, "level": levels}, dims
                 )
+            fields[name + suffix] = field
             fields[name + suffix].attrs["units"] = channels[members[0]].variable.units
     return xr.Dataset(fields)
 

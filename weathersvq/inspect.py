@@ -12,8 +12,9 @@ from weathersvq.bundled import bundled_model
 from weathersvq.data.canonical import time_step
 from weathersvq.data.channels import available_channels
 from weathersvq.data.sources import open_source
+from weathersvq.errors import InputError
 from weathersvq.grid import Grid
-from weathersvq.output import is_forecast, read_forecast
+from weathersvq.output import read_forecast
 
 Row = tuple[str, str]
 
@@ -30,8 +31,11 @@ def describe(name: str) -> list[Row]:
     path = bundled_model() if name == "bundled" else Path(name)
     if path.suffix == ".safetensors":
         return list(_checkpoint(path))
-    if path.exists() and is_forecast(path):
-        return list(_forecast(path))
+    if path.exists():
+        try:
+            return list(_forecast(read_forecast(path)))
+        except InputError:
+            pass  # no forecast: data, or nothing that can be read, which open_source explains
     return list(_store(name))
 
 
@@ -53,8 +57,7 @@ def _store(name: str) -> Iterator[Row]:
     yield from _attributes(dataset, "source", "regridded", "comment", "references")
 
 
-def _forecast(path: Path) -> Iterator[Row]:
-    dataset = read_forecast(path)
+def _forecast(dataset: xr.Dataset) -> Iterator[Row]:
     inits, leads = dataset["init_time"].values, dataset["lead_time"].values
     yield "kind", "forecast"
     yield "title", str(dataset.attrs.get("title", ""))

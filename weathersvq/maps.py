@@ -24,6 +24,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
+from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
 
 from weathersvq.errors import InputError
@@ -55,11 +56,14 @@ FIXED_LIMITS = {"%": (0.0, 100.0), "1": (0.0, 1.0)}
 GLOBAL_WIDTH, REGIONAL_WIDTH = 7.0, 4.6
 MARGIN, GAP, TITLE_HEIGHT, PANEL_TITLE_HEIGHT = 0.25, 0.25, 0.62, 0.28
 BAR_HEIGHT, BAR_ROOM = 0.14, 0.68
-LABEL_ROOM = 0.42
+LABEL_ROOM, NOTE_ROOM = 0.42, 0.15
 DOTS_PER_INCH = 130
 
 # Cells larger than this (degrees) are drawn in pieces, so that their edges follow the projection.
 SMOOTH_EDGE = 2.0
+
+# Distances of grid lines, degrees.
+GRID_LINES = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 
 
 # Coastlines
@@ -98,7 +102,11 @@ def add_coastlines(axes: GeoAxes, *, resolution: str | None = None) -> None:
     path = coastline_file(resolution) or coastline_file("110m")
     if path is None:
         raise FileNotFoundError(f"the bundled coastline is missing from {bundled_coastlines()}")
-    axes.add_feature(_coastline(path), facecolor="none", edgecolor="0.15", linewidth=0.6)
+    # A light line below the dark one, so that coasts show on dark colours, too.
+    for colour, width, opacity in (("white", 1.5, 0.5), ("0.1", 0.6, 1.0)):
+        axes.add_feature(
+            _coastline(path), facecolor="none", edgecolor=colour, linewidth=width, alpha=opacity
+        )
 
 
 # Projection and frame
@@ -112,11 +120,13 @@ class Frame:
         projection: of the axes.
         outline: (n, 2) the border in the projection's coordinates; None: that of the globe.
         limits: x0, x1, y0, y1 in the projection's coordinates.
+        reach: west, east, south, north in degrees.
     """
 
     projection: ccrs.Projection
     outline: Float | None
     limits: tuple[float, float, float, float]
+    reach: tuple[float, float, float, float]
 
     @property
     def aspect(self) -> float:
@@ -132,7 +142,7 @@ def frame_of(grid: Grid) -> Frame:
     if grid.wraps:
         world = ccrs.EqualEarth(central_longitude=0.0)
         if grid.is_global:
-            return Frame(world, None, (*world.x_limits, *world.y_limits))
+            return Frame(world, None, (*world.x_limits, *world.y_limits), (-180, 180, -90, 90))
         west, east = -180.0 + 1e-6, 180.0 - 1e-6
         return _cut_out(world, west, east, south, north)
     middle = (west + east) / 2
@@ -156,7 +166,7 @@ def _cut_out(
     latitude = np.concatenate([np.full(90, south), up, np.full(90, north), up[::-1]])
     outline = projection.transform_points(PLATE, longitude, latitude)[:, :2]
     (x0, y0), (x1, y1) = outline.min(axis=0), outline.max(axis=0)
-    return Frame(projection, outline, (x0, x1, y0, y1))
+    return Frame(projection, outline, (x0, x1, y0, y1), (west, east, south, north))
 
 
 def _add_axes(
@@ -165,20 +175,32 @@ def _add_axes(
     """Axes at left, bottom, width, height in inches."""
     width, height = figure.get_size_inches()
     left, bottom, wide, high = rectangle
-    axes = figure.add_axes(
-        (left / width, bottom / height, wide / width, high / height), projection=frame.projection
+    axes = GeoAxes(
+        figure,
+        (left / width, bottom / height, wide / width, high / height),
+        projection=frame.projection,
     )
+    figure.add_axes(axes)
     if frame.outline is not None:
         axes.set_boundary(Outline(frame.outline))
     axes.set_xlim(frame.limits[:2])
     axes.set_ylim(frame.limits[2:])
     lines = axes.gridlines(linewidth=0.3, color="0.4", alpha=0.5, draw_labels=labels)
+    lines.xlocator = FixedLocator(round_numbers(*frame.reach[:2]))
+    lines.ylocator = FixedLocator(round_numbers(*frame.reach[2:]))
     if labels:
         lines.top_labels = lines.right_labels = False
         lines.x_inline = lines.y_inline = False
         lines.rotate_labels = False
         lines.xlabel_style = lines.ylabel_style = {"size": 7, "color": "0.3"}
     return axes
+
+
+def round_numbers(low: float, high: float) -> Float:
+    """Multiples of a round number of degrees inside a range, about five; longitudes in -180..180."""
+    step = next((s for s in GRID_LINES if (high - low) / s <= 6), GRID_LINES[-1])
+    lines = np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step
+    return np.where(lines > 180, lines - 360, lines)
 
 
 def unrolled(values: Float, grid: Grid, west: float) -> tuple[Float, Float]:
@@ -425,8 +447,8 @@ def _select(
         raise InputError(f"no {name} in this forecast; it holds {held}")
     array = forecast[name]
     wanted: dict[str, object] = {
-        "init_time": np.datetime64(init, "ns"),
-        "lead_time": np.timedelta64(lead, "ns"),
+        "init_time": np.datetime64(init).astype("datetime64[ns]"),
+        "lead_time": lead.astype("timedelta64[ns]"),
     }
     if "level" in array.dims:
         wanted["level"] = level
@@ -442,13 +464,12 @@ def _select(
 
 
 def _title(what: str, quantity: Variable, field: xr.DataArray) -> str:
-    init, lead = pd.Timestamp(field["init_time"].values), pd.Timedelta(field["lead_time"].values)
+    init = pd.Timestamp(str(field["init_time"].values))
+    lead = pd.Timedelta(int(field["lead_time"].values.astype("timedelta64[ns]").astype(np.int64)))
     at = f" at {int(field['level'])} hPa" if "level" in field.coords else ""
     hours = lead / pd.Timedelta(hours=1)
-    return (
-        f"{what} {quantity.long_name}{at}\n"
-        f"init {init:%Y-%m-%d %H:%M} UTC,  lead {hours:g} h,  valid {init + lead:%Y-%m-%d %H:%M} UTC"
-    )
+    start, valid = (f"{time:%Y-%m-%d %H:%M} UTC" for time in (init, init + lead))
+    return f"{what} {quantity.long_name}{at}\ninit {start},  lead {hours:g} h,  valid {valid}"
 
 
 def _summary(error: xr.DataArray, quantity: Variable) -> str:
@@ -474,7 +495,7 @@ def _figure(panels: list[Panel], labels: list[str], title: str, note: str | None
     named = any(panel.title for panel in panels)
     step = label_room + wide + GAP
     width = 2 * MARGIN + len(panels) * step - GAP
-    below = BAR_ROOM + (LABEL_ROOM / 2 if regional else 0.0) + MARGIN / 2
+    below = BAR_ROOM + MARGIN / 2 + (LABEL_ROOM / 2 if regional else 0) + (NOTE_ROOM if note else 0)
     height = below + high + TITLE_HEIGHT + (PANEL_TITLE_HEIGHT if named else 0.0)
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
     bars: dict[Colours, tuple[float, float, QuadMesh, str]] = {}
@@ -495,7 +516,9 @@ def _figure(panels: list[Panel], labels: list[str], title: str, note: str | None
         bar = figure.colorbar(mesh, cax=bar_axes, orientation="horizontal", extend=colours.extend)
         bar.set_label(label, fontsize=9)
         bar_axes.tick_params(labelsize=8)
-    figure.suptitle(title, fontsize=11, y=1 - 0.1 / height, va="top")
+    figure.suptitle(
+        title, fontsize=10.5 if regional and len(panels) == 1 else 11, y=1 - 0.1 / height, va="top"
+    )
     if note:
         figure.text(
             1 - MARGIN / 2 / width, 0.06 / height, note,

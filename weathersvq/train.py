@@ -87,7 +87,7 @@ class ForecastModule(lightning.LightningModule):
         self.steps_per_epoch = steps_per_epoch
         self.model = build_model(experiment.model, shape)
         self.loss = LOSSES[experiment.train.loss]
-        self.register_buffer("std", torch.tensor(normalization.std), persistent=False)
+        self.std = torch.tensor(normalization.std)
         decay = experiment.train.ema
         self.average: AveragedModel | None = None
         if decay is not None:
@@ -134,7 +134,7 @@ class ForecastModule(lightning.LightningModule):
 
     def validation_rmse(self) -> list[float]:
         """Root of the pooled mean square error by channel, unweighted, in physical units."""
-        rmse = (self._square_sum / self._windows).sqrt() * self.std.cpu()
+        rmse = (self._square_sum / self._windows).sqrt() * self.std
         return [float(value) for value in rmse]
 
     def configure_optimizers(self) -> Any:

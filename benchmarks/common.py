@@ -1,0 +1,100 @@
+"""What the benchmarks share: timing side by side, memory of a fresh process, table and JSON."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, printed as a line of the table and as a JSON object.
+
+    Attributes:
+        benchmark: name of the script.
+        case: what was measured.
+        value: median, in `unit`.
+        unit: `s`, `MiB` ...
+        against: the case that `ratio` divides by.
+        ratio: how often the value of `against`.
+    """
+
+    benchmark: str
+    case: str
+    value: float
+    unit: str
+    against: str
+    ratio: float
+
+
+def interleaved_seconds(
+    cases: Mapping[str, Callable[[], None]], repeats: int
+) -> dict[str, list[float]]:
+    """Wall-clock times of several functions, by round.
+
+    In each round every function runs once, and each round starts with another one, so that what
+    else the machine does meets all of them alike. One run each beforehand is not counted.
+
+    Returns:
+        `repeats` times by case; position i of all cases is from the same round.
+    """
+    names = list(cases)
+    for name in names:
+        cases[name]()
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(repeats):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            start = time.perf_counter()
+            cases[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def paired_ratio(values: Sequence[float], against: Sequence[float]) -> float:
+    """Median of the quotients by round: steadier than the quotient of medians on a busy machine."""
+    return statistics.median(a / b for a, b in zip(values, against, strict=True))
+
+
+def peak_memory_mib() -> float:
+    """Highest resident memory of this process so far, imports included."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not getrusage: on Linux its figure starts from the parent's.
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def peak_memory_of(script: str, *arguments: str) -> float:
+    """Peak memory in MiB of a fresh process that runs a script and prints the figure last."""
+    result = subprocess.run(
+        [sys.executable, script, *arguments], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return float(result.stdout.split()[-1])
+
+
+def print_rows(title: str, rows: Sequence[Row]) -> None:
+    """A table for people, then one JSON object a line for programs."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("case")
+    for heading in ("value", "unit", "ratio"):
+        table.add_column(heading, justify="right" if heading != "unit" else "left")
+    table.add_column("against")
+    for row in rows:
+        table.add_row(row.case, f"{row.value:.4g}", row.unit, f"{row.ratio:.2f}", row.against)
+    Console(width=110).print(table)
+    for row in rows:
+        print(json.dumps(asdict(row)))

@@ -1,0 +1,195 @@
+"""Train on the two real example files, with and without SVQ, several seeds, and report.
+
+    python pipelines/train_examples.py [--seeds 3] [--jobs 2] [--report-only]
+
+Needs the files that configs/examples/*.yaml name. Writes runs/examples/*, docs/real_weather.md and
+docs/pictures/real_*.png. Stopped at any moment, the same command goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+import xarray as xr
+from matplotlib.figure import Figure
+from scores_report import draw_by_lead, lead_rows, markdown_table, with_range
+from variants import Variant, console, train_all
+
+from weathersvq.checkpoint import load_checkpoint
+from weathersvq.config import load_experiment
+from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
+from weathersvq.forecast import forecast
+from weathersvq.maps import error_map, save_figure
+from weathersvq.output import atomic_path
+from weathersvq.train import open_for
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "runs" / "examples"
+CHANGES = {"svq": (), "simvp": ("model.quantizer={kind: identity}",)}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One real file: its config, how annual a climatology it allows, and who made the data."""
+
+    name: str
+    title: str
+    harmonics: int
+    credit: str
+    picture_init: str
+
+    @property
+    def config(self) -> Path:
+        return ROOT / "configs" / "examples" / f"{self.name}.yaml"
+
+
+EXAMPLES = (
+    # A single March has no annual course: its climatology is the mean by hour of the day.
+    Example(
+        "era5_uk_t2m",
+        "ERA5 2 metre temperature over Britain, March 2019",
+        0,
+        "Contains modified Copernicus Climate Change Service information 2019.",
+        "2019-03-28T06",
+    ),
+    Example(
+        "ncep_namerica_t",
+        "NCEP/NCAR Reanalysis 1 near-surface temperature (sigma 0.995) over North America",
+        2,
+        "NCEP/NCAR Reanalysis 1 data provided by NOAA PSL.",
+        "2014-11-10",
+    ),
+)
+
+
+def main(
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each model.")] = 3,
+    jobs: Annotated[int, typer.Option(help="Runs side by side, one core each.")] = 2,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Evaluate and report.")
+    ] = False,
+) -> None:
+    """Train, evaluate on the test period, report."""
+    runs = {
+        (example.name, kind, seed): Variant(
+            example.config,
+            (f"name={example.name}_{kind}_{seed}", f"seed={seed}", *changes),
+            RUNS / f"{example.name}_{kind}_{seed}",
+        )
+        for example in EXAMPLES
+        for seed in range(1, seeds + 1)
+        for kind, changes in CHANGES.items()
+    }
+    if not report_only:
+        train_all(list(runs.values()), jobs)
+    lines = [
+        "# On real weather",
+        "",
+        "Made by `python pipelines/train_examples.py`; every figure comes from that run. Physical "
+        "units; MSE and MAE are plain means over cells, times and, in the last row, leads. Figures of "
+        f"trained models are means over {seeds} seeds with their range. The best epoch was chosen on "
+        "the validation period; the test period was looked at once.",
+    ]
+    for example in EXAMPLES:
+        lines += report(example, {k[1:]: run for k, run in runs.items() if k[0] == example.name})
+    page = ROOT / "docs" / "real_weather.md"
+    with atomic_path(page) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    console.print(f"wrote {page}")
+
+
+def report(example: Example, runs: dict[tuple[str, int], Variant]) -> list[str]:
+    """One example's section; its pictures are drawn on the way."""
+    experiment = load_experiment(example.config)
+    dataset = open_for(experiment).load()
+    models = {key: load_checkpoint(run.model) for key, run in runs.items()}
+    first = next(iter(models.values()))
+    climatology = training_climatology(first, dataset, example.harmonics)
+    inits = evaluation_inits(first, dataset, experiment.data.period("test"))
+    name = experiment.data.channels[0]
+    by_seed: dict[int, list[xr.DataArray]] = {}
+    for (kind, seed), model in models.items():
+        console.print(f"evaluating {model.experiment.name} on {inits.size} inits ...")
+        scores = evaluate(model, dataset, inits, climatology)[name]
+        own = scores.sel(forecast=["model"]).assign_coords(forecast=[kind])
+        by_seed.setdefault(seed, []).append(own)
+        if kind == "svq":
+            by_seed[seed].append(scores.sel(forecast=["persistence", "climatology"]))
+    scores = xr.concat(
+        [xr.concat(parts, dim="forecast") for parts in by_seed.values()], dim="seed"
+    ).sel(forecast=["svq", "simvp", "persistence", "climatology"])
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    draw_by_lead(axes, scores.sel(metric="mse_unweighted"))
+    axes.set_ylabel("MSE [K2], unweighted")
+    axes.set_title(example.title, fontsize="medium")
+    axes.legend()
+    curves = ROOT / "docs" / "pictures" / f"real_{example.name}.png"
+    with atomic_path(curves) as temporary:
+        figure.savefig(temporary, dpi=110)
+    init = np.datetime64(example.picture_init, "s")
+    predicted = forecast(models["svq", 1], dataset, np.array([init]))
+    lead = predicted["lead_time"].values[-1]
+    maps = ROOT / "docs" / "pictures" / f"real_{example.name}_map.png"
+    save_figure(error_map(predicted, name, init=init, lead=lead), maps)
+
+    data = experiment.data
+    lines = [
+        "",
+        f"## {example.title}",
+        "",
+        f"{example.credit} Config: [`configs/examples/{example.name}.yaml`]"
+        f"(../configs/examples/{example.name}.yaml): train {data.train}, choose on {data.validation}, "
+        f"test {data.test} ({inits.size} initial times, step {data.step}); climatology from the "
+        f"training period by hour of the day"
+        + (f" and {example.harmonics} annual harmonics." if example.harmonics else "."),
+        "",
+        f"![MSE by lead](pictures/{curves.name})",
+        "",
+        f"![forecast, truth and error](pictures/{maps.name})",
+        "",
+    ]
+    for metric, label in (("mse_unweighted", "MSE [K2]"), ("mae_unweighted", "MAE [K]")):
+        one = scores.sel(metric=metric)
+        mean = [
+            "all",
+            *(with_range(one.sel(forecast=k).mean("lead_time")) for k in one["forecast"].values),
+        ]
+        lines += [
+            f"**{label}, unweighted**",
+            "",
+            *lead_rows(one),
+            "| " + " | ".join(mean) + " |",
+            "",
+        ]
+    return lines + findings(scores.sel(metric="mse_unweighted"))
+
+
+def findings(mse: xr.DataArray) -> list[str]:
+    """What holds, from the figures: dims (seed, forecast, lead_time)."""
+    mean = mse.mean("lead_time")
+    pairs = mean.sel(forecast="svq") - mean.sel(forecast="simvp")
+    rows = [
+        [kind, *(f"{float(mean.sel(forecast=kind).mean() / mean.sel(forecast=other).mean()):.2f}"
+                 for other in ("persistence", "climatology"))]
+        for kind in ("svq", "simvp")
+    ]  # fmt: skip
+    lower = int((pairs < 0).sum())
+    return [
+        "**Ratios of mean MSE**",
+        "",
+        *markdown_table(["model", "over persistence", "over climatology"], rows),
+        "",
+        f"SimVP+SVQ has the lower MSE in {lower} of {pairs.size} pairs of equal seed "
+        f"(differences {', '.join(f'{float(p):+.3f}' for p in pairs)} K2). "
+        f"With {pairs.size} pairs no such count can be significant at 5% (a sign test needs six).",
+    ]
+
+
+if __name__ == "__main__":
+    typer.run(main)

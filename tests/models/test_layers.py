@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from weathersvq.models.layers import (
+    ConvSC,
+    DropPath,
+    MixMLP,
+    fast_layout,
+    initialize_fan_out,
+    padded_positions,
+)
+
+
+@pytest.mark.parametrize(("wraps", "mode"), [(True, "wrap"), (False, "edge")])
+@pytest.mark.parametrize(("size", "before", "after"), [(6, 2, 3), (3, 4, 8), (5, 0, 0)])
+def test_padded_positions(size, before, after, wraps, mode):
+    row = np.arange(size)
+    positions = padded_positions(size, before, after, wraps).numpy()
+    np.testing.assert_array_equal(row[positions], np.pad(row, (before, after), mode=mode))
+
+
+def test_padding_by_hand():
+    assert padded_positions(4, 2, 1, wraps=True).tolist() == [2, 3, 0, 1, 2, 3, 0]
+    assert padded_positions(4, 2, 1, wraps=False).tolist() == [0, 0, 0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("resample", "size"), [("none", (8, 12)), ("down", (4, 6)), ("up", (16, 24))]
+)
+def test_conv_sc_sizes_and_first_weights(resample, size):
+    torch.manual_seed(0)
+    block = ConvSC(64, 32, resample)
+    assert block(torch.randn(2, 64, 8, 12)).shape == (2, 32, *size)
+    # Cut at +-2, a hundred standard deviations away: a normal distribution.
+    assert block.conv.weight.detach().std() == pytest.approx(0.02, rel=0.03)
+    assert not block.conv.bias.any()
+
+
+def test_initialize_fan_out():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(64, 256, 1), nn.Conv2d(512, 512, 5, groups=512))
+    layers.apply(initialize_fan_out)
+    # Fan-out: 1 * 1 * 256, and 5 * 5 * 512 / 512.
+    assert layers[0].weight.detach().std() == pytest.approx(math.sqrt(2 / 256), rel=0.03)
+    assert layers[1].weight.detach().std() == pytest.approx(math.sqrt(2 / 25), rel=0.03)
+    assert not layers[0].bias.any()
+    assert not layers[1].bias.any()
+
+
+def test_mix_mlp_is_local_and_keeps_shape():
+    torch.manual_seed(0)
+    mlp = MixMLP(4, 8).eval()
+    x = torch.randn(1, 4, 7, 7)
+    changed = x.clone()
+    changed[..., 3, 3] += 1
+    moved = (mlp(changed) - mlp(x)).abs().amax(dim=(0, 1)) > 0
+    expected = torch.zeros(7, 7, dtype=torch.bool)
+    expected[2:5, 2:5] = True
+    assert torch.equal(moved, expected)
+
+
+def test_drop_path_drops_whole_samples_and_keeps_the_mean():
+    torch.manual_seed(0)
+    layer, x = DropPath(0.25), torch.ones(4000, 2, 1, 3)
+    y = layer(x)
+    kept = y[:, 0, 0, 0] != 0
+    assert torch.equal(y, kept[:, None, None, None] * x / 0.75)
+    # Standard error of the share is sqrt(0.25 * 0.75 / 4000) = 0.007.
+    assert kept.float().mean() == pytest.approx(0.75, abs=0.03)
+    assert layer.eval()(x) is x
+    assert DropPath(0.0)(x) is x
+
+
+def test_fast_layout_keeps_values():
+    x = torch.randn(2, 3, 4, 5)
+    assert torch.equal(fast_layout(x), x)
+    assert fast_layout(x).is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,1 @@
+"""Models that SimVP is compared with, all with the same face."""

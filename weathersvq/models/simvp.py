@@ -1,0 +1,167 @@
+"""SimVP, plain or with a quantizer: encoder -> quantizer -> translator -> decoder.
+
+SimVP: Gao et al. (2022, arXiv 2206.05099), Tan et al. (2022, arXiv 2211.12509); with SVQ: arXiv
+2312.03406. Plain SimVP is the one whose quantizer is the identity.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny
+from torch import Tensor
+
+from weathersvq.errors import InputError
+from weathersvq.models.codec import Decoder, Encoder, shrink_factor
+from weathersvq.models.forecaster import Forecaster, Losses, Shape
+from weathersvq.models.layers import fast_layout, padded_positions
+from weathersvq.models.quantizers import QUANTIZERS
+from weathersvq.models.quantizers.identity import IdentityConfig
+from weathersvq.models.translators import TRANSLATORS
+from weathersvq.models.translators.gsta import GSTAConfig
+from weathersvq.schema import Section, choose
+
+TranslatorConfig = Annotated[
+    SerializeAsAny[Section],
+    BeforeValidator(partial(choose, "translator", [each.Config for each in TRANSLATORS])),
+]
+QuantizerConfig = Annotated[
+    SerializeAsAny[Section],
+    BeforeValidator(partial(choose, "quantizer", [each.Config for each in QUANTIZERS])),
+]
+
+
+class SimVPConfig(Section):
+    """Options of SimVP (defaults: the paper's for WeatherBench-S temperature, without SVQ)."""
+
+    kind: Literal["simvp"] = "simvp"
+    hid_spatial: int = Field(
+        32, ge=2, multiple_of=2, description="hid_S, latent channels of a frame"
+    )
+    hid_temporal: int = Field(256, ge=1, description="hid_T, channels inside the translator")
+    depth_spatial: int = Field(
+        2, ge=1, description="N_S, blocks of encoder and of decoder; every second halves the grid"
+    )
+    depth_temporal: int = Field(8, ge=1, description="N_T, blocks of the translator")
+    translator: TranslatorConfig = Field(
+        GSTAConfig(), description="kind of translator and its options"
+    )
+    quantizer: QuantizerConfig = Field(
+        IdentityConfig(), description="kind of quantizer and its options"
+    )
+    quantizer_position: Literal["before", "after"] = Field(
+        "before", description="where the quantizer stands, seen from the translator"
+    )
+    predict: Literal["state", "change"] = Field(
+        "state", description="output: the fields, or their difference from the last input"
+    )
+    halo: int = Field(
+        0,
+        ge=0,
+        description="columns and rows added on each side before the network and cut off after it: "
+        "taken from round the globe in longitude where the grid is global, the edge repeated "
+        "elsewhere. Keeps the zeros that convolutions see at the border away from the map",
+    )
+
+
+class SimVP(Forecaster):
+    """One network over all T_in frames at once, which gives as many (fewer where T_out is less).
+
+    H and W are padded to multiples of what the encoder needs, and cut back.
+
+    Args:
+        config: options.
+        shape: sizes of inputs and outputs.
+
+    Raises:
+        InputError: output that cannot be fed back or added to the input, for its channels.
+    """
+
+    Config = SimVPConfig
+    config: SimVPConfig
+    _rows: Tensor
+    _columns: Tensor
+
+    def __init__(self, config: Section, shape: Shape) -> None:
+        super().__init__(config, shape)
+        assert isinstance(config, SimVPConfig)
+        if shape.channels_in != shape.channels_out:
+            differ = f"{shape.channels_in} channels in and {shape.channels_out} out"
+            if config.predict == "change":
+                raise InputError(
+                    f"predict: change adds the output to the input, which does not work with "
+                    f"{differ}; use predict: state"
+                )
+            if shape.out_steps > shape.in_steps:
+                raise InputError(
+                    f"{shape.out_steps} output steps from {shape.in_steps} input steps need the "
+                    f"output fed back, which does not work with {differ}; use at most "
+                    f"{shape.in_steps} output steps"
+                )
+        factor = shrink_factor(config.depth_spatial)
+        rows = self._padded("_rows", shape.height, factor, wraps=False)
+        columns = self._padded("_columns", shape.width, factor, wraps=shape.longitude_wraps)
+
+        self.encoder = Encoder(shape.channels_in, config.hid_spatial, config.depth_spatial)
+        quantizer = next(each for each in QUANTIZERS if isinstance(config.quantizer, each.Config))
+        self.quantizer = quantizer(config.hid_spatial, config.quantizer)
+        translator = next(
+            each for each in TRANSLATORS if isinstance(config.translator, each.Config)
+        )
+        self.translator = translator(
+            shape.in_steps * config.hid_spatial,
+            config.hid_temporal,
+            config.depth_temporal,
+            (rows // factor, columns // factor),
+            config.translator,
+        )
+        self.decoder = Decoder(config.hid_spatial, shape.channels_out, config.depth_spatial)
+
+    def _padded(self, name: str, size: int, factor: int, wraps: bool) -> int:
+        """Keep the padding of one axis as a buffer; its padded size."""
+        halo = self.config.halo
+        fill = -(size + 2 * halo) % factor
+        positions = padded_positions(size, halo, halo + fill, wraps)
+        self.register_buffer(name, positions, persistent=False)
+        return len(positions)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(..., H, W) -> (..., H', W'), with the halo and multiples of the encoder's factor."""
+        if len(self._rows) != x.shape[-2]:
+            x = x.index_select(-2, self._rows)
+        if len(self._columns) != x.shape[-1]:
+            x = x.index_select(-1, self._columns)
+        return x
+
+    def crop(self, y: Tensor) -> Tensor:
+        """(..., H', W') -> (..., H, W), undoes `pad`."""
+        halo = self.config.halo
+        return y[..., halo : halo + self.shape.height, halo : halo + self.shape.width]
+
+    def advance(self, x: Tensor) -> tuple[Tensor, Losses]:
+        """(B, T_in, C_in, H, W) -> (B, min(T_in, T_out), C_out, H, W), quantizer's losses."""
+        batch, steps = x.shape[:2]
+        latent, skip = self.encoder(fast_layout(self.pad(x).flatten(0, 1)))
+        tokens = latent.unflatten(0, (batch, steps))
+        if self.config.quantizer_position == "before":
+            quantized = self.quantizer(tokens)
+            future = self._translate(quantized.values)
+        else:
+            quantized = self.quantizer(self._translate(tokens))
+            future = quantized.values
+        # Steps that would be cut need no decoding.
+        kept = min(steps, self.shape.out_steps)
+        fields = self.decoder(
+            fast_layout(future[:, :kept].flatten(0, 1)),
+            skip.unflatten(0, (batch, steps))[:, :kept].flatten(0, 1),
+        )
+        y = self.crop(fields).unflatten(0, (batch, kept))
+        if self.config.predict == "change":
+            y = y + x[:, -1:]
+        return y, dict(quantized.losses)
+
+    def _translate(self, tokens: Tensor) -> Tensor:
+        """(B, T, D, H, W) -> (B, T, D, H, W), the frames' channels side by side on the way."""
+        translated = self.translator(fast_layout(tokens.flatten(1, 2)))
+        return translated.unflatten(1, tokens.shape[1:3])
