@@ -279,9 +279,7 @@ def _label(
                 field = xr.DataArray(values[:, :, members[0]], coordinates, dims)
             else:
                 dims = (*dims[:2], "level", *dims[2:])
-                field = xr.DataArray(
-                    values[:, :, members], {**coordinates, "level": levels}, dims
-                )
+                field = xr.DataArray(values[:, :, members], {**coordinates, "level": levels}, dims)
             fields[name + suffix] = field
             fields[name + suffix].attrs["units"] = channels[members[0]].variable.units
     return xr.Dataset(fields)

@@ -90,6 +90,15 @@ def test_published_grid_is_not_padded():
     assert model.pad(x) is x
 
 
+def test_padding_has_no_state_that_averaging_could_blur():
+    model = make(Shape(2, 2, 1, 1, 5, 7), halo=2)
+    assert {name.rpartition(".")[2] for name, _ in model.named_buffers()} == {
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    }
+
+
 def test_halo_removes_the_seam():
     """Fields that are the same at all longitudes give forecasts that are.
 

@@ -110,7 +110,9 @@ def _check_times(dataset: xr.Dataset, name: str) -> None:
         raise InputError(f"{name} has the time {first} twice; remove the duplicate")
     if np.any(steps < zero):
         first = times.values[1:][steps < zero][0].astype("datetime64[m]")
-        raise InputError(f"the times of {name} are not sorted: {first} follows a later one; sort them")
+        raise InputError(
+            f"the times of {name} are not sorted: {first} follows a later one; sort them"
+        )
 
 
 def _field(field: xr.DataArray, found: Variable, name: str) -> xr.DataArray:
@@ -259,7 +261,7 @@ def check_values(dataset: xr.Dataset, channels: Sequence[Channel]) -> None:
             continue
         worst = float(values[outside].flat[0])
         hint = "check its units attribute"
-        if quantity.units == "K" and -100 < values.min() and values.max() < 70:
+        if quantity.units == "K" and values.min() > -100 and values.max() < 70:
             hint = "these look like degrees Celsius: set the units attribute to degC"
         elif quantity.units == "%" and worst > high:
             hint = "expected percent"

@@ -147,9 +147,17 @@ def _open_grib(file: str) -> xr.Dataset:
     return dataset.chunk({"time": TIMES_A_CHUNK} if "time" in dataset.dims else {})
 
 
+def _read_zarr(store: str) -> xr.Dataset:
+    """With consolidated metadata (one read instead of many) where the store has them."""
+    try:
+        return xr.open_zarr(store, decode_timedelta=False, chunks={}, consolidated=True)
+    except (OSError, ValueError, KeyError):
+        return xr.open_zarr(store, decode_timedelta=False, chunks={}, consolidated=False)
+
+
 def _open_zarr(store: str) -> xr.Dataset:
     try:
-        return xr.open_zarr(store, decode_timedelta=False, chunks={})
+        return _read_zarr(store)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{store!r} is not a readable Zarr store ({_one_line(error)})") from error
 
@@ -158,25 +166,25 @@ def _open_url(url: str) -> xr.Dataset:
     """Zarr by its URL; NetCDF and GRIB are fetched by fsspec's cache first."""
     import fsspec
 
+    protocol = url.split("://")[0].split("::")[-1]
+    known = sorted(fsspec.available_protocols())
+    if protocol not in known:
+        raise InputError(f"unknown protocol in {url!r}; known are {', '.join(known)}")
     suffix = Path(url.split("?")[0]).suffix.lower()
     try:
         if suffix in NETCDF + GRIB:
             return _open_file(_fetched(url, suffix))
-        return xr.open_zarr(url, decode_timedelta=False, chunks={})
+        return _read_zarr(url)
     except ImportError as error:
-        protocol = url.split("://")[0]
         raise InputError(
             f"{url!r} needs a package for {protocol}:// ({_one_line(error)}); "
             "pip install 'weathersvq[cloud]'"
         ) from error
     except FileNotFoundError as error:
         raise InputError(f"nothing to read at {url!r}") from error
+    except InputError:
+        raise
     except (ValueError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
-        known = sorted(fsspec.available_protocols())
-        if url.split("://")[0] not in known:
-            raise InputError(f"unknown protocol in {url!r}; known are {', '.join(known)}") from error
         raise InputError(f"{url!r} is not a readable Zarr store ({_one_line(error)})") from error
 
 

@@ -30,7 +30,9 @@ def initialize_fan_out(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def padded_positions(size: int, before: int, after: int, wraps: bool) -> Tensor:
+def padded_positions(
+    size: int, before: int, after: int, wraps: bool, device: torch.device | None = None
+) -> Tensor:
     """Which position of an axis each position of the padded axis shows.
 
     Args:
@@ -38,11 +40,12 @@ def padded_positions(size: int, before: int, after: int, wraps: bool) -> Tensor:
         before: positions added before the first.
         after: positions added after the last.
         wraps: go on at the other end (a circle of longitudes); otherwise the edge is repeated.
+        device: of the result.
 
     Returns:
         (before + size + after,) positions in 0..size-1; `before..before + size` are 0..size-1.
     """
-    positions = torch.arange(-before, size + after)
+    positions = torch.arange(-before, size + after, device=device)
     return positions % size if wraps else positions.clamp(0, size - 1)
 
 

@@ -80,8 +80,6 @@ class SimVP(Forecaster):
 
     Config = SimVPConfig
     config: SimVPConfig
-    _rows: Tensor
-    _columns: Tensor
 
     def __init__(self, config: Section, shape: Shape) -> None:
         super().__init__(config, shape)
@@ -99,39 +97,39 @@ class SimVP(Forecaster):
                     f"output fed back, which does not work with {differ}; use at most "
                     f"{shape.in_steps} output steps"
                 )
-        factor = shrink_factor(config.depth_spatial)
-        rows = self._padded("_rows", shape.height, factor, wraps=False)
-        columns = self._padded("_columns", shape.width, factor, wraps=shape.longitude_wraps)
-
         self.encoder = Encoder(shape.channels_in, config.hid_spatial, config.depth_spatial)
         quantizer = next(each for each in QUANTIZERS if isinstance(config.quantizer, each.Config))
         self.quantizer = quantizer(config.hid_spatial, config.quantizer)
         translator = next(
             each for each in TRANSLATORS if isinstance(config.translator, each.Config)
         )
+        factor = shrink_factor(config.depth_spatial)
+        # What is added after the last row and column, beside the halo.
+        self.fill = tuple(-(n + 2 * config.halo) % factor for n in (shape.height, shape.width))
+        latent_height, latent_width = (
+            (n + 2 * config.halo + fill) // factor
+            for n, fill in zip((shape.height, shape.width), self.fill, strict=True)
+        )
         self.translator = translator(
             shape.in_steps * config.hid_spatial,
             config.hid_temporal,
             config.depth_temporal,
-            (rows // factor, columns // factor),
+            (latent_height, latent_width),
             config.translator,
         )
         self.decoder = Decoder(config.hid_spatial, shape.channels_out, config.depth_spatial)
 
-    def _padded(self, name: str, size: int, factor: int, wraps: bool) -> int:
-        """Keep the padding of one axis as a buffer; its padded size."""
-        halo = self.config.halo
-        fill = -(size + 2 * halo) % factor
-        positions = padded_positions(size, halo, halo + fill, wraps)
-        self.register_buffer(name, positions, persistent=False)
-        return len(positions)
-
     def pad(self, x: Tensor) -> Tensor:
         """(..., H, W) -> (..., H', W'), with the halo and multiples of the encoder's factor."""
-        if len(self._rows) != x.shape[-2]:
-            x = x.index_select(-2, self._rows)
-        if len(self._columns) != x.shape[-1]:
-            x = x.index_select(-1, self._columns)
+        halo = self.config.halo
+        for axis, fill, wraps in (
+            (-2, self.fill[0], False),
+            (-1, self.fill[1], self.shape.longitude_wraps),
+        ):
+            if halo or fill:
+                size = x.shape[axis]
+                positions = padded_positions(size, halo, halo + fill, wraps, x.device)
+                x = x.index_select(axis, positions)
         return x
 
     def crop(self, y: Tensor) -> Tensor:
