@@ -1,10 +1,10 @@
-"""Looks at the sample climate: two pictures for docs/pictures and a table of numbers.
+"""Looks at the sample climate: two pictures and a page of numbers for docs/.
 
     python pipelines/look_at_sample.py
 
-reads the stores that simulate_sample.py writes, as far as they have got (whole months), and draws
-sample_climate.png (temperature, storm tracks, diurnal range, winds) and sample_climate_series.png
-(is anything drifting?).
+reads the stores that simulate_sample.py writes, as far as they have got (whole months), and makes
+docs/sample_climate.md with its pictures: sample_climate.png (temperature, storm tracks, diurnal
+range, winds) and sample_climate_series.png (is anything drifting?).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sample_store import ON_LEVELS, SURFACE
+from scores_report import markdown_table
 from speedy import GRAVITY
 
 from weathersvq.errors import InputError
@@ -290,33 +291,61 @@ def series_table(statistics: Statistics) -> pd.DataFrame:
     return pd.DataFrame.from_dict(statistics.series, orient="index").sort_index().asfreq("MS")
 
 
-def print_numbers(statistics: Statistics) -> None:
-    """Means, ranges, extremes, persistence errors and the means of each year."""
-    print(f"{len(statistics.series)} months. {NOTE}.")
+def report(statistics: Statistics) -> str:
+    """The page docs/sample_climate.md: means, ranges, extremes, persistence errors, each year."""
+    table = series_table(statistics)
+    first, last = (f"{month:%Y-%m}" for month in (table.index[0], table.index[-1]))
+    lines = [
+        "# The sample climate",
+        "",
+        "Made by `python pipelines/simulate_sample.py`; this page and its pictures by "
+        "`python pipelines/look_at_sample.py`.",
+        "",
+        f"**{NOTE}.** T31 with eight levels, regridded conservatively to 32 x 64: hourly t2m, u10, "
+        "v10, r (lowest model level) and tcc, six-hourly r, t, u, v and z at 150, 500 and 850 hPa. "
+        f"On this page: {len(statistics.series)} months, {first} to {last}.",
+        "",
+        "Two independent simulations, each with its own discarded spin-up, meet between training "
+        "(2010-2015) and validation and test (2016-2018), where no window reaches across. What is "
+        "not like the real climate: sea-surface, sea-ice and deep-soil temperatures repeat each year, "
+        "so temperature is easier to predict; humidity is high over sea and near zero over parts of "
+        "Antarctica; in the first two months of each simulation the global mean wind is a few per "
+        "cent above its later level.",
+        "",
+        "![seasons, storm tracks, diurnal range, winds](pictures/sample_climate.png)",
+        "",
+        "![the years](pictures/sample_climate_series.png)",
+        "",
+    ]
     for month, name in ((1, "January"), (7, "July")):
         celsius = global_mean(statistics.mean_t2m(month)) - 273.15
-        print(f"global mean t2m, {name}: {celsius:.2f} °C")
-    columns = ("January °C", "July °C", "diurnal range K", "warmest, local h")
-    print(f"\n{'place':<16}" + "".join(f"{column:>17}" for column in columns))
+        lines.append(
+            f"- Global mean 2 metre temperature in {name}: {celsius:.2f} °C (area-weighted)"
+        )
+    rows = []
     for place, (_, longitude) in PLACES.items():
         row, column = cell(place)
         january, july = (statistics.mean_t2m(m)[row, column] - 273.15 for m in (1, 7))
         day = np.mean([mean.value[:, row, column] for mean in statistics.cycle.values()], axis=0)
         local = (int(day.argmax()) + longitude / 15) % 24
         reach = statistics.diurnal_range()[row, column]
-        numbers = (january, july, reach, local)
-        print(f"{place:<16}" + "".join(f"{number:>17.1f}" for number in numbers))
-    print(f"\n{'persistence RMSE':<18}" + "".join(f"{hours:>8} h" for hours in PERSISTENCE_HOURS))
+        rows.append([place, *(f"{number:.1f}" for number in (january, july, reach, local))])
+    header = ["place", "January [°C]", "July [°C]", "diurnal range [K]", "warmest [local hour]"]
+    lines += ["", "## 2 metre temperature at some places", "", *markdown_table(header, rows)]
+    rows = []
     for name in dict.fromkeys(name for name, _ in statistics.changes):
         errors = [np.sqrt(statistics.changes[name, hours].value) for hours in PERSISTENCE_HOURS]
-        print(f"{name:<18}" + "".join(f"{error:>10.3f}" for error in errors))
-    table = series_table(statistics)
+        rows.append([name, *(f"{error:.3g}" for error in errors)])
+    header = ["variable", *(f"{hours} h" for hours in PERSISTENCE_HOURS)]
+    lines += ["", "## RMSE of persistence", "", *markdown_table(header, rows)]
     years = table.groupby(pd.DatetimeIndex(table.index).year)
     extremes = {"largest speed": "max", "largest u150": "max", "coldest": "min", "warmest": "max"}
-    rows = years.agg({name: extremes.get(str(name), "mean") for name in table.columns})
-    complete = years["t2m"].count() == 12
-    print("\nyears that are complete:")
-    print(rows[complete].round(3).to_string())
+    by_year = years.agg({name: extremes.get(str(name), "mean") for name in table.columns})
+    complete = by_year[years["t2m"].count() == 12]
+    rows = [[str(year), *(f"{v:.5g}" for v in row)] for year, row in complete.iterrows()]
+    header = ["year", *map(str, complete.columns)]
+    lines += ["", "## The complete years (SI units)", "", *markdown_table(header, rows), ""]
+    return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -326,7 +355,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         statistics = gather(options.source)
-        print_numbers(statistics)
+        page = options.out.parent / "sample_climate.md"
+        with atomic_path(page) as temporary:
+            temporary.write_text(report(statistics), encoding="utf-8")
+        print(page)
         draw_maps(statistics, options.out / "sample_climate.png")
         draw_series(statistics, options.out / "sample_climate_series.png")
     except (InputError, OSError) as error:

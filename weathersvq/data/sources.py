@@ -100,9 +100,11 @@ def _open_files(files: Sequence[str], name: str) -> xr.Dataset:
     if len(parts) == 1:
         return parts[0]
     try:
-        return xr.combine_by_coords(
+        together = xr.combine_by_coords(
             parts, combine_attrs="override", compat="no_conflicts", join="exact", data_vars=None
         )
+        assert isinstance(together, xr.Dataset)  # of datasets
+        return together
     except ValueError as error:
         raise InputError(
             f"the {len(files)} files of {name!r} don't fit together: {_one_line(error)}"

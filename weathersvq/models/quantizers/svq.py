@@ -204,9 +204,7 @@ class SVQ(Quantizer):
         if self._cached is not None:
             folded, sources = self._cached
             if all(
-                parameter.data_ptr() == alias.data_ptr()
-                and parameter.dtype == alias.dtype
-                and parameter._version == version
+                parameter.data_ptr() == alias.data_ptr() and parameter._version == version
                 for parameter, (alias, version) in zip(parameters, sources, strict=True)
             ):
                 return folded
