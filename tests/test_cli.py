@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -127,6 +128,33 @@ def test_training_and_forecasting_by_command(
     assert "climate simulation" not in out
     assert Path("forecasts/all_20170103T0000.nc").is_file()
     assert Path("forecasts/all_20170103T0000_u10_error.png").is_file()
+
+
+def test_levels_through_the_whole_road(
+    run: Run, make_experiment: Callable[..., Experiment], wave_store: Path
+) -> None:
+    dataset = xr.open_zarr(wave_store, consolidated=True).load()
+    t = xr.concat([dataset.t2m - 40, dataset.t2m - 10], dim="level").assign_coords(level=[500, 850])
+    dataset.assign(t=t.transpose("time", "level", "latitude", "longitude")).to_zarr(
+        wave_store, mode="w", zarr_format=2, consolidated=True
+    )
+    experiment = make_experiment(
+        data={"channels": ["t@850", "u10", "t@500"]}, train={"epochs": 2, "warmup_epochs": 0}
+    )
+    Path("levels.yaml").write_text(experiment.to_yaml())
+    assert run("train", "levels.yaml", "--out", "run")[0] == 0
+    command = ["forecast", "--init", "2017-01-03", "--source", wave_store,
+               "--model", "run/model.safetensors"]  # fmt: skip
+    code, out, _ = run(*command, "--var", "t", "--out", "t.nc")
+    assert code == 0
+    assert "at 850 hPa" in out
+    with xr.open_dataset("t.nc", decode_timedelta=True) as result:
+        assert result.t.dims == ("time", "level", "latitude", "longitude")
+        # Each level has its own truth: the wave was lowered by 40 K and by 10 K.
+        difference = result.t_truth.sel(level=850) - result.t_truth.sel(level=500)
+        np.testing.assert_allclose(difference, 30, atol=1e-3)
+    assert Path("t_t850_error.png").is_file()
+    assert run(*command, "--out", "all.zarr", "--no-maps")[0] == 0
 
 
 def test_bundled_model_and_other_data(run: Run, wave_store: Path) -> None:

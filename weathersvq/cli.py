@@ -196,33 +196,39 @@ def _print_scores(console: Console, result: xr.Dataset, dataset: xr.Dataset) -> 
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}"
 
-    names = _forecast_names(result)
-    initial = dataset[names].sel(time=result["init_time"].values).load()
-    unchanged = persistence(initial, result["lead_time"].values)
+    fields = _fields(result)
+    initial = dataset[list({name for name, _ in fields})].sel(time=result["init_time"].values)
+    unchanged = persistence(initial.load(), result["lead_time"].values)
     inits = result["init_time"].values.astype("datetime64[m]")
     when = str(inits[0]) if inits.size == 1 else f"{inits.size} inits from {inits[0]}"
-    for name in names:
-        field = result[name]
-        for level in field["level"].values.tolist() if "level" in field.dims else [None]:
-            entry = variable(name)
-            at = "" if level is None else f" at {level} hPa"
-            table = Table(
-                title=f"{entry.long_name}{at} [{entry.units}], {when} UTC, area-weighted",
-                title_justify="left",
-            )
-            rows = score_table(result, name, level=level, persistence=unchanged)
-            known = any(row.rmse is not None for row in rows)
-            errors = ("RMSE", "bias", "MAE", "persistence RMSE") if known else ()
-            for column in ("lead [h]", "area mean", *errors):
-                table.add_column(column, justify="right")
-            for row in rows:
-                scores = (row.rmse, row.bias, row.mae, row.persistence_rmse) if known else ()
-                table.add_row(f"{row.lead:g}", number(row.mean), *map(number, scores))
-            console.print(table)
+    for name, level in fields:
+        entry = variable(name)
+        at = "" if level is None else f" at {level} hPa"
+        table = Table(
+            title=f"{entry.long_name}{at} [{entry.units}], {when} UTC, area-weighted",
+            title_justify="left",
+        )
+        rows = score_table(result, name, level=level, persistence=unchanged)
+        known = any(row.rmse is not None for row in rows)
+        errors = ("RMSE", "bias", "MAE", "persistence RMSE") if known else ()
+        for column in ("lead [h]", "area mean", *errors):
+            table.add_column(column, justify="right")
+        for row in rows:
+            scores = (row.rmse, row.bias, row.mae, row.persistence_rmse) if known else ()
+            table.add_row(f"{row.lead:g}", number(row.mean), *map(number, scores))
+        console.print(table)
 
 
-def _forecast_names(result: xr.Dataset) -> list[str]:
-    return [str(n) for n in result.data_vars if not str(n).endswith(("_truth", "_error"))]
+def _fields(result: xr.Dataset) -> list[tuple[str, int | None]]:
+    """(variable, level) of every map that was forecast."""
+    names = [str(n) for n in result.data_vars if not str(n).endswith(("_truth", "_error"))]
+    return [
+        (name, level)
+        for name in names
+        for level in (
+            result[name]["level"].values.tolist() if "level" in result[name].dims else [None]
+        )
+    ]
 
 
 def _draw_maps(result: xr.Dataset, targets: list[Path]) -> list[Path]:
@@ -230,18 +236,18 @@ def _draw_maps(result: xr.Dataset, targets: list[Path]) -> list[Path]:
     from weathersvq.maps import error_map, forecast_map, save_figure
 
     written = []
-    lead = result["lead_time"].values[-1]
-    init = result["init_time"].values[0]
-    names = _forecast_names(result)
-    for name in names:
-        stem = targets[0].with_suffix("")
-        stem = stem if len(names) == 1 else stem.with_name(f"{stem.name}_{name}")
-        path = stem.with_name(f"{stem.name}_forecast.png")
-        save_figure(forecast_map(result, name, init=init, lead=lead), path)
-        written.append(path)
+    init, lead = result["init_time"].values[0], result["lead_time"].values[-1]
+    fields = _fields(result)
+    for name, level in fields:
+        stem = targets[0].with_suffix("").name
+        if len(fields) > 1:
+            stem += f"_{name}" + ("" if level is None else str(level))
+        drawings = {"forecast": forecast_map}
         if f"{name}_error" in result:
-            path = stem.with_name(f"{stem.name}_error.png")
-            save_figure(error_map(result, name, init=init, lead=lead), path)
+            drawings["error"] = error_map
+        for kind, draw in drawings.items():
+            path = targets[0].with_name(f"{stem}_{kind}.png")
+            save_figure(draw(result, name, init=init, lead=lead, level=level), path)
             written.append(path)
     return written
 

@@ -65,6 +65,18 @@ def test_mix_mlp_is_local_and_keeps_shape():
     assert torch.equal(moved, expected)
 
 
+def test_mix_mlp_drops_in_the_middle_and_at_the_end():
+    torch.manual_seed(0)
+    mlp, x = MixMLP(4, 8, drop=0.5), torch.randn(1, 4, 50, 50)
+    # Standard error of the share is sqrt(0.5 * 0.5 / 10000) = 0.005.
+    assert (mlp(x) == 0).float().mean() == pytest.approx(0.5, abs=0.02)
+    # Of the other half, some differ from run to run by what was dropped before them.
+    first, second = mlp(x), mlp(x)
+    both = (first != 0) & (second != 0)
+    assert not torch.allclose(first[both], second[both])
+    assert torch.equal(mlp.eval()(x), mlp(x))
+
+
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     torch.manual_seed(0)
     layer, x = DropPath(0.25), torch.ones(4000, 2, 1, 3)

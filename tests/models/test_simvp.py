@@ -43,6 +43,22 @@ def test_multiply_accumulates(quantizer, giga):
     assert counter.get_total_flops() / 2e9 == pytest.approx(giga, abs=0.001)
 
 
+def test_values_of_the_published_implementation():
+    """Weights by a rule, and what the published SimVP gSTA gives with the same ones."""
+    shape = Shape(2, 2, 1, 1, 8, 12)
+    translator = {"kind": "gsta", "mlp_ratio": 2}
+    model = make(shape, hid_temporal=6, depth_temporal=3, translator=translator).double().eval()
+    with torch.no_grad():
+        for number, each in enumerate(model.parameters()):
+            index = torch.arange(each.numel(), dtype=torch.float64).view(each.shape)
+            each.copy_(0.3 * torch.sin(1.7 * index + number))
+        x = torch.cos(0.37 * torch.arange(2 * 8 * 12, dtype=torch.float64)).view(1, 2, 1, 8, 12)
+        y = model(x)[0, :, 0]
+    found = [float(each) for each in (y[0, 0, 0], y[0, 4, 7], y[1, 7, 11], y.mean(), y.std())]
+    expected = [-0.2057145644, -0.2219540165, -0.2152582095, -0.2185622216, 0.0065037075]
+    assert found == pytest.approx(expected, abs=2e-10)
+
+
 @pytest.mark.parametrize("quantizer", ["identity", SVQ])
 @pytest.mark.parametrize("position", ["before", "after"])
 @pytest.mark.parametrize("depth_spatial", [1, 2, 3, 4])

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 def fast_layout(x: Tensor) -> Tensor:
     """The same (B, C, H, W) values in the memory order in which convolutions run fastest.
 
-    On a CPU that is channels-last: depthwise convolutions, most of SimVP's time, take half as long.
+    On a CPU that is channels-last, for the depthwise convolutions: SimVP's steps take 0.84 to 0.97
+    of the time (measured with one and two threads). Elsewhere the order is left alone.
     """
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
