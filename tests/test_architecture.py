@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "schema", "bundled"),
     ("variables", "grid", "models"),
     ("data", "output", "verify", "maps", "config"),
-    ("batches", "checkpoint"),
+    ("batches", "checkpoint", "device"),
     ("train", "runs", "forecast"),
     ("evaluate", "inspect"),
     ("cli",),

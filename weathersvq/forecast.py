@@ -16,6 +16,7 @@ from weathersvq.checkpoint import Checkpoint
 from weathersvq.data.canonical import check_values, coverage, time_step
 from weathersvq.data.channels import available_channels, stack_channels
 from weathersvq.data.windows import parse_step, parse_time
+from weathersvq.device import choose_device
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.models.forecaster import rollout
@@ -151,21 +152,6 @@ def choose_lead_steps(checkpoint: Checkpoint, lead: np.timedelta64 | None) -> tu
             f"{', '.join(str(t * step.astype(int) // 3600) + 'h' for t in offsets.targets)} only"
         )
     return kept
-
-
-def choose_device(device: str) -> torch.device:
-    """`auto` takes a GPU where there is one.
-
-    Raises:
-        InputError: a device that is unknown or not there.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device not in ("cpu", "cuda"):
-        raise InputError(f"unknown device {device!r}; expected auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is there; use --device cpu")
-    return torch.device(device)
 
 
 def forecast(

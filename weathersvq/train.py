@@ -29,6 +29,7 @@ from weathersvq.data.canonical import time_step
 from weathersvq.data.normalize import Normalization, fit_normalization
 from weathersvq.data.sources import open_source
 from weathersvq.data.windows import Period, parse_step, window_origins
+from weathersvq.device import choose_device
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.models import build_model
@@ -320,6 +321,7 @@ def train(
     """
     folder = Path(folder)
     config = experiment.train
+    target = choose_device(device)
     dataset = open_for(experiment)
     data = experiment.data
     shape = model_shape(experiment, Grid.of(dataset))
@@ -366,7 +368,7 @@ def train(
     # Its notes on devices and on other products are not for our users.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = lightning.Trainer(
-        accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device],
+        accelerator="gpu" if target.type == "cuda" else "cpu",
         devices=1,
         max_epochs=config.epochs,
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
