@@ -8,6 +8,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,10 @@ def cosine_factor(step: int, total_steps: int, steps_per_epoch: int, config: Tra
     return final + (1 - final) * (1 + math.cos(math.pi * share)) / 2
 
 
+# Windows, in shuffled order, from which a model takes what it needs before its first step.
+CALIBRATION_WINDOWS = 128
+
+
 class ForecastModule(lightning.LightningModule):
     """The model with its loss, optimiser and physical validation error.
 
@@ -100,6 +105,14 @@ class ForecastModule(lightning.LightningModule):
 
     def _reset_validation(self) -> None:
         self._loss_sum, self._square_sum, self._windows = 0.0, torch.zeros(()), 0
+
+    def calibrate(self, batches: Batches) -> None:
+        """Let the model take what it needs from the first windows (CALIBRATION_WINDOWS)."""
+        few = list(islice(batches, -(-CALIBRATION_WINDOWS // batches.batch_size)))
+        inputs, targets = (torch.cat(parts) for parts in zip(*few, strict=True))
+        self.model.calibrate(inputs, targets)
+        if self.average is not None:
+            self.average.module.calibrate(inputs, targets)
 
     @property
     def kept_model(self) -> torch.nn.Module:
@@ -341,6 +354,7 @@ def train(
 
     torch.manual_seed(experiment.seed)
     module = ForecastModule(experiment, shape, normalization, len(batches))
+    module.calibrate(batches)
 
     def make_checkpoint(weights: dict[str, Tensor], scores: dict[str, Any]) -> Checkpoint:
         return Checkpoint(

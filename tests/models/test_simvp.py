@@ -264,3 +264,19 @@ def test_compiles_without_graph_breaks():
     x = fields(shape)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), model(x))
+
+
+def test_changes_are_given_in_units_of_what_is_usual_at_each_lead() -> None:
+    torch.manual_seed(0)
+    config = SimVPConfig(hid_spatial=4, hid_temporal=8, depth_temporal=2, predict="change")
+    model = SimVP(config, Shape(3, 2, 2, 2, 8, 8)).eval()
+    inputs = torch.randn(5, 3, 2, 8, 8)
+    change = torch.randn(5, 2, 2, 8, 8) * torch.tensor([[0.01, 0.1], [0.02, 0.4]])[:, :, None, None]
+    with torch.no_grad():
+        before = model(inputs) - inputs[:, -1:]
+        model.calibrate(inputs, inputs[:, -1:] + change)
+        after = model(inputs) - inputs[:, -1:]
+    usual = change.square().mean(dim=(0, 3, 4)).sqrt()
+    torch.testing.assert_close(model.change_scale[:, :, 0, 0], usual, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(after, before * usual[:, :, None, None], rtol=1e-3, atol=1e-5)
+    assert "change_scale" in model.state_dict()

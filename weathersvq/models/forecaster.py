@@ -120,6 +120,14 @@ class Forecaster(nn.Module, ABC):
             training adds to its loss, each already weighted. An empty dict where there are none.
         """
 
+    def calibrate(self, inputs: Tensor, targets: Tensor) -> None:
+        """Take from some training windows what the model needs before its first step.
+
+        Args:
+            inputs: (B, T_in, C_in, H, W).
+            targets: (B, T_out, C_out, H, W).
+        """
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, T_in, C_in, H, W) -> (B, T_out, C_out, H, W)."""
         return self.forward_with_losses(x)[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Literal
 
+import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor
 
@@ -54,7 +55,9 @@ class SimVPConfig(Section):
         "before", description="where the quantizer stands, seen from the translator"
     )
     predict: Literal["state", "change"] = Field(
-        "state", description="output: the fields, or their difference from the last input"
+        "state",
+        description="output: the fields, or their difference from the last input in units of what "
+        "is usual at that lead",
     )
     halo: int = Field(
         0,
@@ -79,6 +82,7 @@ class SimVP(Forecaster):
     """
 
     Config = SimVPConfig
+    change_scale: Tensor
     config: SimVPConfig
 
     def __init__(self, config: Section, shape: Shape) -> None:
@@ -118,6 +122,24 @@ class SimVP(Forecaster):
             config.translator,
         )
         self.decoder = Decoder(config.hid_spatial, shape.channels_out, config.depth_spatial)
+        if config.predict == "change":
+            scale = torch.ones(min(shape.in_steps, shape.out_steps), shape.channels_out, 1, 1)
+            self.register_buffer("change_scale", scale)
+
+    @torch.no_grad()
+    def calibrate(self, inputs: Tensor, targets: Tensor) -> None:
+        """Take the usual size of a change, by lead and channel, from some training windows.
+
+        The network then gives changes in units of what is usual. Without that, its noise at the
+        shortest leads, where little changes, would exceed the change itself.
+
+        Args:
+            inputs: (B, T_in, C, H, W).
+            targets: (B, T_out, C, H, W).
+        """
+        if self.config.predict == "change":
+            change = targets[:, : len(self.change_scale)] - inputs[:, -1:]
+            self.change_scale.copy_(change.square().mean(dim=(0, 3, 4), keepdim=True)[0].sqrt())
 
     def pad(self, x: Tensor) -> Tensor:
         """(..., H, W) -> (..., H', W'), with the halo and multiples of the encoder's factor."""
@@ -156,7 +178,7 @@ class SimVP(Forecaster):
         )
         y = self.crop(fields).unflatten(0, (batch, kept))
         if self.config.predict == "change":
-            y = y + x[:, -1:]
+            y = y * self.change_scale + x[:, -1:]
         return y, dict(quantized.losses)
 
     def _translate(self, tokens: Tensor) -> Tensor:
