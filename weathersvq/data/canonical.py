@@ -2,134 +2,128 @@
 
 Canonical: dims (time, [level,] latitude, longitude), latitude ascending, longitude ascending (0..360,
 or -180..180 where a region crosses the prime meridian), float32, short names and units of
-`variables`, levels in hPa, time strictly increasing, naive UTC.
+`variables`, levels in hPa, time strictly increasing, naive UTC, in whole seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 import xarray as xr
 
+from weathersvq.data.axes import (
+    DIMENSIONS,
+    check_times,
+    levels_in_hectopascal,
+    name_axes,
+    orient,
+    whole_seconds,
+    with_horizontal_axes,
+)
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.variables import VARIABLES, Channel, Variable, conversion, identify, variable
 
-# Names that files give the canonical dimensions.
-_DIMENSIONS = {
-    "time": ("time", "valid_time"),
-    "latitude": ("latitude", "lat", "y"),
-    "longitude": ("longitude", "lon", "x"),
-    "level": ("level", "isobaricInhPa", "pressure_level", "plev", "pressure", "lev"),
-}
 _KEPT_ATTRIBUTES = ("title", "institution", "source", "references", "comment", "simulated")
+# A daily maximum has the standard name of the quantity itself, but is another one.
+_OTHER_STATISTICS = ("maximum", "minimum", "range", "standard_deviation", "variance")
 
 
-def to_canonical(dataset: xr.Dataset, name: str) -> xr.Dataset:
+def to_canonical(
+    dataset: xr.Dataset, name: str, wanted: Collection[str] | None = None
+) -> xr.Dataset:
     """Bring a file's dataset into canonical form, lazily.
 
     Args:
         dataset: as xarray opens the file.
         name: of the source, for messages.
+        wanted: short names; others are neither converted nor checked. All that are known if None.
+
+    Returns:
+        Canonical dataset; without variables if the file knows none of those wanted.
 
     Raises:
         InputError: no time, latitude or longitude axis, a grid that is not regular, times that are
             duplicated, unsorted or of another calendar, no known variable, units that are unknown.
     """
-    dataset = _rename_dimensions(dataset, name)
-    _check_times(dataset, name)
-    fields: dict[str, xr.DataArray] = {}
-    for file_name, field in dataset.data_vars.items():
-        found = identify(str(file_name), field.attrs)
-        if found is None or not {"time", "latitude", "longitude"} <= set(field.dims):
-            continue
-        if found.name in fields:
-            raise InputError(
-                f"{name} has {found.name} twice ({file_name!r} and another); keep one of them"
-            )
-        fields[found.name] = _field(field, found, name)
-    if not fields:
+    dataset = name_axes(dataset, name)
+    dataset = whole_seconds(dataset, name)
+    check_times(dataset["time"].values, name)
+    known = _known_fields(dataset)
+    if not known:
         names = ", ".join(map(str, dataset.data_vars)) or "nothing"
         raise InputError(
             f"{name} holds no known variable on (time, latitude, longitude): it has {names}; "
             f"known are {', '.join(v.name for v in VARIABLES)}"
         )
-    canonical = xr.Dataset(
-        fields, attrs={k: dataset.attrs[k] for k in _KEPT_ATTRIBUTES if k in dataset.attrs}
-    )
-    canonical = _orient(canonical, name)
-    return canonical.assign_attrs(source_name=name)
-
-
-def _rename_dimensions(dataset: xr.Dataset, name: str) -> xr.Dataset:
-    renamed = {}
-    for wanted, known in _DIMENSIONS.items():
-        present = [d for d in known if d in dataset.dims]
-        if present and present[0] != wanted:
-            renamed[present[0]] = wanted
-    # A scalar or auxiliary coordinate may hold the name already (valid_time, level of a surface).
-    blocking = [v for v in renamed.values() if v in dataset.variables]
-    dataset = dataset.drop_vars(blocking).rename(renamed)
-    for axis in ("time", "latitude", "longitude"):
-        if axis not in dataset.dims or axis not in dataset.coords:
-            two_dimensional = [c for c in dataset.coords if dataset[c].ndim == 2]
-            if axis != "time" and two_dimensional:
-                raise InputError(
-                    f"{name} is on a curvilinear grid (two-dimensional {two_dimensional[0]}); "
-                    "expected a regular latitude/longitude grid: regrid it first"
-                )
+    fields: dict[str, xr.DataArray] = {}
+    for short_name, file_names in known.items():
+        if wanted is not None and short_name not in wanted:
+            continue
+        if len(file_names) > 1:
             raise InputError(
-                f"{name} has no {axis} axis; its dimensions are "
-                f"{', '.join(map(str, dataset.dims)) or 'none'}"
+                f"{name} has {short_name} twice ({' and '.join(map(repr, file_names))}); "
+                "keep one of them"
             )
-    # Single members of an ensemble, steps and heights are labels here, not axes.
-    extra = [
-        d
-        for d in dataset.dims
-        if d not in _DIMENSIONS and dataset.sizes[d] == 1 and not str(d).startswith("bnds")
-    ]
-    dataset = dataset.squeeze(extra, drop=True)
-    return dataset.drop_vars([c for c in dataset.coords if c not in _DIMENSIONS])
+        fields[short_name] = _field(dataset[file_names[0]], variable(short_name), name)
+    canonical = xr.Dataset(
+        fields,
+        coords={axis: dataset[axis].variable for axis in ("time", "latitude", "longitude")},
+        attrs={k: dataset.attrs[k] for k in _KEPT_ATTRIBUTES if k in dataset.attrs},
+    )
+    return orient(canonical, name).assign_attrs(source_name=name)
 
 
-def _check_times(dataset: xr.Dataset, name: str) -> None:
-    times = dataset["time"]
-    if times.dtype.kind == "O":
-        calendar = getattr(times.values.flat[0], "calendar", "unknown")
-        raise InputError(
-            f"{name} uses the calendar {calendar!r}; expected the standard one: convert its time "
-            "axis first (xarray's convert_calendar)"
-        )
-    if times.dtype.kind != "M":
-        raise InputError(f"{name} has a time axis without dates (of type {times.dtype})")
-    steps = np.diff(times.values)
-    zero = np.timedelta64(0, "s")
-    if np.any(steps == zero):
-        first = times.values[1:][steps == zero][0].astype("datetime64[m]")
-        raise InputError(f"{name} has the time {first} twice; remove the duplicate")
-    if np.any(steps < zero):
-        first = times.values[1:][steps < zero][0].astype("datetime64[m]")
-        raise InputError(
-            f"the times of {name} are not sorted: {first} follows a later one; sort them"
-        )
+def known_variables(dataset: xr.Dataset, name: str) -> tuple[str, ...]:
+    """Short names of what a file's dataset holds."""
+    return tuple(_known_fields(name_axes(dataset, name)))
+
+
+def _known_fields(dataset: xr.Dataset) -> dict[str, list[Hashable]]:
+    """Short names that the dataset holds, each with the names of its variables in the file.
+
+    A name decides before a CF standard_name, which near-surface fields often share with those on
+    levels.
+    """
+    fields = {
+        file_name: field
+        for file_name, field in dataset.data_vars.items()
+        if {"time", "latitude", "longitude"} <= set(field.dims)
+    }
+    known: dict[str, list[Hashable]] = {}
+    for file_name in fields:
+        found = identify(str(file_name), {})
+        if found is not None:
+            known.setdefault(found.name, []).append(file_name)
+    by_name = {file_name for file_names in known.values() for file_name in file_names}
+    by_standard_name: dict[str, list[Hashable]] = {}
+    for file_name, field in fields.items():
+        cell_methods = str(field.attrs.get("cell_methods", ""))
+        if file_name in by_name or any(word in cell_methods for word in _OTHER_STATISTICS):
+            continue
+        found = identify(str(file_name), field.attrs)
+        if found is not None and found.name not in known:
+            by_standard_name.setdefault(found.name, []).append(file_name)
+    return known | by_standard_name
 
 
 def _field(field: xr.DataArray, found: Variable, name: str) -> xr.DataArray:
-    extra = [d for d in field.dims if d not in _DIMENSIONS]
+    field = _with_level_axis(field, found)
+    extra = [d for d in field.dims if d not in DIMENSIONS]
     if extra:
         raise InputError(
             f"{found.name} in {name} has the extra dimension {extra[0]!r} of length "
             f"{field.sizes[extra[0]]}; select one of it first"
         )
-    dims = [d for d in ("time", "level", "latitude", "longitude") if d in field.dims]
-    units = field.attrs.get("units")
-    scale, offset = (1.0, 0.0) if units is None else conversion(found, str(units))
-    field = field.transpose(*dims).astype(np.float32)
+    if field.dtype.kind not in "iuf":
+        raise InputError(f"{found.name} in {name} holds no numbers (it is of type {field.dtype})")
+    scale, offset = _to_canonical_units(field, found, name)
+    if "level" in field.dims:
+        field = field.assign_coords(level=levels_in_hectopascal(field["level"], name))
+    field = field.transpose(*(d for d in DIMENSIONS if d in field.dims)).astype(np.float32)
     if (scale, offset) != (1.0, 0.0):
         field = field * np.float32(scale) + np.float32(offset)
-    if "level" in field.dims:
-        field = field.assign_coords(level=_levels(field["level"], name))
     field.attrs = {
         "units": found.units,
         "long_name": found.long_name,
@@ -139,49 +133,88 @@ def _field(field: xr.DataArray, found: Variable, name: str) -> xr.DataArray:
     return field
 
 
-def _levels(level: xr.DataArray, name: str) -> np.ndarray:
-    """Levels in whole hPa."""
-    values = np.asarray(level.values, dtype=np.float64)
-    units = str(level.attrs.get("units", ""))
-    # Below 2000 a level can't be meant in Pa: that is above the stratopause.
-    if units == "Pa" or (not units and values.max() > 2000):
-        values = values / 100
-    if np.any(np.abs(values - values.round()) > 1e-3) or values.min() < 1:
-        raise InputError(f"{name} has levels {values.tolist()} that are not whole hPa")
-    return values.round().astype(np.int64)
+def _with_level_axis(field: xr.DataArray, found: Variable) -> xr.DataArray:
+    """A single level is an axis of what is on levels, and nothing for what is near the surface."""
+    level = field.coords.get("level")
+    if level is None or level.size > 1:
+        return field
+    # Fields at a height can share a GRIB file with others on pressure levels.
+    elsewhere = not str(field.attrs.get("GRIB_typeOfLevel", "isobaric")).startswith("isobaric")
+    if not found.on_levels or elsewhere:
+        return field.isel(level=0, drop=True) if level.ndim else field.drop_vars("level")
+    return field if level.ndim else field.expand_dims("level")
 
 
-def _orient(dataset: xr.Dataset, name: str) -> xr.Dataset:
-    """Ascending axes; longitudes 0..360, or continuous across 0 for a region that crosses it."""
-    if "level" in dataset.dims:
-        dataset = dataset.sortby("level")
-    latitude = dataset["latitude"].values.astype(np.float64)
-    longitude = dataset["longitude"].values.astype(np.float64)
-    if latitude.ndim != 1 or latitude.size < 2 or longitude.size < 2:
-        raise InputError(f"{name} has fewer than two latitudes or longitudes; expected a map")
-    dataset = dataset.assign_coords(latitude=latitude, longitude=np.mod(longitude, 360.0))
-    if np.all(np.diff(latitude) < 0):
-        dataset = dataset.isel(latitude=slice(None, None, -1))
-    elif not np.all(np.diff(latitude) > 0):
-        raise InputError(f"the latitudes of {name} are not in order; expected a regular grid")
-    dataset = dataset.sortby("longitude")
-    east = dataset["longitude"].values
-    if np.any(np.diff(east) <= 0):
-        raise InputError(f"{name} has a longitude twice; remove the duplicate column")
-    # The widest gap between neighbours, round the globe, is where a region begins and ends.
-    gaps = np.diff(east, append=east[0] + 360)
-    start = (int(np.argmax(gaps)) + 1) % east.size
-    if start != 0 and gaps.max() > 1.5 * np.median(gaps):
-        turned = np.concatenate([east[start:] - 360, east[:start]])
-        dataset = dataset.roll(longitude=-start, roll_coords=False).assign_coords(longitude=turned)
-    for axis, units in (("latitude", "degrees_north"), ("longitude", "degrees_east")):
-        dataset[axis].attrs = {"units": units, "standard_name": axis}
-    dataset["time"].attrs = {}
+def _to_canonical_units(field: xr.DataArray, found: Variable, name: str) -> tuple[float, float]:
+    """(scale, offset) by which the file's values are taken to canonical units."""
+    units = field.attrs.get("units")
+    if units is not None:
+        try:
+            return conversion(found, str(units))
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+    # WeatherBench 2 gives relative humidity from 0 to 1, without units; WeatherBench 1 calls it r.
+    if found.units == "%" and field.name == found.weatherbench2:
+        return conversion(found, "1")
+    return 1.0, 0.0
+
+
+def join_parts(parts: Sequence[xr.Dataset], name: str) -> xr.Dataset:
+    """One canonical dataset from those of several files: along time, then variable by variable.
+
+    Variables that cover other times are cut to the times that all have.
+
+    Args:
+        parts: canonical datasets, in any order.
+        name: of the source, for messages.
+
+    Raises:
+        InputError: parts on other grids or levels, times that overlap, or none in common.
+    """
+    first, grid = parts[0], Grid.of(parts[0])
+    groups: dict[tuple[str, ...], list[xr.Dataset]] = {}
+    for part in parts:
+        own = Grid.of(part)
+        if not own.matches(grid):
+            raise InputError(
+                f"the parts of {name} are on two grids: {first.attrs['source_name']} on "
+                f"{grid.describe()}, {part.attrs['source_name']} on {own.describe()}"
+            )
+        # Rounding differs between files; only equal labels can be joined.
+        part = with_horizontal_axes(part, grid.latitude, grid.longitude)
+        groups.setdefault(tuple(sorted(map(str, part.data_vars))), []).append(part)
+    owners: dict[str, tuple[str, ...]] = {}
+    for names in groups:
+        for variable_name in names:
+            if owners.setdefault(variable_name, names) != names:
+                raise InputError(
+                    f"{name} has {variable_name} in files of unlike contents ("
+                    f"{', '.join(owners[variable_name])}; {', '.join(names)}); open those of one "
+                    "kind"
+                )
     try:
-        Grid.of(dataset)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
-    return dataset
+        joined = [_along_time(group, name) for group in groups.values()]
+        xr.align(*joined, join="exact", exclude=["time"])
+        together = xr.merge(joined, join="inner", compat="override", combine_attrs="override")
+    except xr.AlignmentError as error:
+        raise InputError(
+            f"the parts of {name} are on different levels; open those of one kind"
+        ) from error
+    if together.sizes["time"] == 0:
+        raise InputError(f"the variables of {name} have no time in common")
+    return together.assign_attrs(first.attrs | {"source_name": name})
+
+
+def _along_time(parts: Sequence[xr.Dataset], name: str) -> xr.Dataset:
+    if len(parts) == 1:
+        return parts[0]
+    ordered = sorted(parts, key=lambda part: part["time"].values[0])
+    joined = xr.concat(
+        ordered, dim="time", data_vars="minimal", coords="minimal", compat="override",
+        join="exact", combine_attrs="override",
+    )  # fmt: skip
+    check_times(joined["time"].values, name)
+    return joined
 
 
 def select_channels(dataset: xr.Dataset, channels: Sequence[Channel], name: str) -> xr.Dataset:
@@ -190,25 +223,27 @@ def select_channels(dataset: xr.Dataset, channels: Sequence[Channel], name: str)
     Raises:
         InputError: a variable or level that the dataset does not have (it says what it has).
     """
-    levels: dict[str, list[int]] = {}
+    levels: set[int] = set()
+    every_level = False
     for channel in channels:
         field = dataset.get(channel.name)
         if field is None:
             raise InputError(
                 f"{name} has no variable {channel.name}; it has {', '.join(map(str, dataset))}"
             )
+        has = field["level"].values.tolist() if "level" in field.dims else []
         if channel.level is not None:
-            has = field["level"].values.tolist() if "level" in field.dims else []
             if channel.level not in has:
                 raise InputError(
                     f"{name} has no {channel}; {channel.name} is on "
                     f"{'no levels' if not has else f'{has} hPa'}"
                 )
-            levels.setdefault(channel.name, []).append(channel.level)
+            levels.add(channel.level)
+        elif has:
+            every_level = True
     chosen = dataset[list(dict.fromkeys(channel.name for channel in channels))]
-    if "level" in chosen.dims and levels:
-        wanted = sorted({level for several in levels.values() for level in several})
-        chosen = chosen.sel(level=wanted)
+    if levels and not every_level:
+        chosen = chosen.sel(level=sorted(levels))
     return chosen
 
 
@@ -233,6 +268,23 @@ def coverage(dataset: xr.Dataset) -> tuple[np.datetime64, np.datetime64]:
     """First and last time."""
     times = dataset["time"].values
     return times[0], times[-1]
+
+
+def load_fields(field: xr.DataArray) -> xr.DataArray:
+    """Read a lazy array into memory.
+
+    Raises:
+        InputError: damaged data in the file, which show only when they are read.
+        OSError: a fault of the disk or the network.
+    """
+    try:
+        return field.load()
+    except (RuntimeError, ValueError, KeyError) as error:
+        what = field.name or "a variable"
+        raise InputError(
+            f"{what} can't be read ({' '.join(str(error).split())}); its file seems damaged: "
+            "fetch or make it again"
+        ) from error
 
 
 def check_values(dataset: xr.Dataset, channels: Sequence[Channel]) -> None:
@@ -260,15 +312,21 @@ def check_values(dataset: xr.Dataset, channels: Sequence[Channel]) -> None:
         if not outside.any():
             continue
         worst = float(values[outside].flat[0])
-        hint = "check its units attribute"
-        if quantity.units == "K" and values.min() > -100 and values.max() < 70:
-            hint = "these look like degrees Celsius: set the units attribute to degC"
-        elif quantity.units == "%" and worst > high:
-            hint = "expected percent"
         raise InputError(
             f"{channel} is {worst:g} at {_time_of(field, outside)}, but {quantity.long_name} "
-            f"lies between {low:g} and {high:g} {quantity.units}; {hint}"
+            f"lies between {low:g} and {high:g} {quantity.units}; {_hint(values, quantity)}"
         )
+
+
+def _hint(values: np.ndarray, quantity: Variable) -> str:
+    """What the values look like, if not what they should be."""
+    if quantity.units == "K" and values.min() > -100 and values.max() < 70:
+        return "these look like degrees Celsius: set the units attribute to degC"
+    if quantity.units == "1" and values.min() >= -1 and values.max() <= 101:
+        return "these look like percent: set the units attribute to %"
+    if quantity.units == "%" and values.min() > -3000 and values.max() < 19000:
+        return "these look like percent taken for shares of one: set the units attribute to %"
+    return "check its units attribute"
 
 
 def _time_of(field: xr.DataArray, where: np.ndarray) -> str:

@@ -9,24 +9,32 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import xarray as xr
 
 from weathersvq.bundled import bundled_sample
-from weathersvq.data.canonical import select_channels, to_canonical
+from weathersvq.data.axes import with_horizontal_axes
+from weathersvq.data.canonical import (
+    join_parts,
+    known_variables,
+    select_channels,
+    to_canonical,
+)
+from weathersvq.data.files import GRIB, NETCDF, one_line, open_file, open_zarr
 from weathersvq.data.regrid import regrid_dataset
 from weathersvq.errors import InputError, near_misses
 from weathersvq.grid import GLOBAL_5625, Grid
 from weathersvq.variables import VARIABLES, Channel
 
-NETCDF = (".nc", ".nc4", ".netcdf", ".cdf")
-GRIB = (".grib", ".grb", ".grib2", ".grb2")
-# Times a Dask chunk of files that have no chunks of their own.
-TIMES_A_CHUNK = 240
+# Protocols whose packages come with the extra `cloud`.
+CLOUD = ("http", "https", "gs", "gcs")
 
-_WEATHERBENCH1 = re.compile(r"^(?P<folder>.+)_(?P<year>\d{4})_[\d.]+deg\.nc$")
+_WEATHERBENCH1 = re.compile(r"^(?P<folder>.+)_(?P<year>\d{4})_(?P<resolution>[\d.]+deg)\.nc$")
+
+# A dataset as its file has it, and what to call the file in messages.
+Part = tuple[xr.Dataset, str]
 
 
 def open_source(
@@ -46,8 +54,8 @@ def open_source(
         method: of regridding, `conservative` or `bilinear`.
 
     Returns:
-        Dataset with dims (time, [level,] latitude, longitude), Dask arrays, float32; attribute
-        `source_name`, and `regridded` and `missing_years` where they apply.
+        Dataset with dims (time, [level,] latitude, longitude), Dask arrays, float32; attributes
+        `source_name` and `grid`, and `regridded` and `missing_years` where they apply.
 
     Raises:
         InputError: nothing there, nothing that can be read, or a variable, level, axis or unit that
@@ -55,116 +63,70 @@ def open_source(
         OSError: a URL that can't be reached.
     """
     name = os.fspath(source)
+    wanted = None if channels is None else dict.fromkeys(channel.name for channel in channels)
+    attributes: dict[str, str] = {}
     if name == "sample":
-        dataset = _open_zarr(str(bundled_sample()))
+        parts = [(open_zarr(str(bundled_sample())), name)]
     elif "://" in name:
-        dataset = _open_url(name)
+        parts = _open_url(name)
     else:
-        dataset = _open_local(name, channels)
-    canonical = to_canonical(dataset, name)
-    if "missing_years" in dataset.attrs:
-        canonical.attrs["missing_years"] = dataset.attrs["missing_years"]
+        parts, attributes = _open_local(name, channels)
+    canonical = _canonical(parts, name, wanted).assign_attrs(attributes)
     if channels is not None:
         canonical = select_channels(canonical, channels, name)
-    own, target = Grid.of(canonical), grid or GLOBAL_5625
-    if own.is_global and not own.matches(target):
-        attributes = canonical.attrs
-        canonical = regrid_dataset(canonical, target, method)
-        canonical.attrs = attributes | canonical.attrs
-    return canonical
+    return _on_target_grid(canonical, grid or GLOBAL_5625, method)
 
 
-def _open_local(name: str, channels: Sequence[Channel] | None) -> xr.Dataset:
+def _canonical(parts: Sequence[Part], name: str, wanted: Collection[str] | None) -> xr.Dataset:
+    """The parts of a source as one dataset."""
+    ready = [to_canonical(dataset, label, wanted) for dataset, label in parts]
+    found = {variable for part in ready for variable in part.data_vars}
+    lacking = [variable for variable in wanted or () if variable not in found]
+    if lacking:
+        has = dict.fromkeys(v for part, label in parts for v in known_variables(part, label))
+        raise InputError(f"{name} has no variable {', '.join(lacking)}; it has {', '.join(has)}")
+    useful = [part for part in ready if part.data_vars]
+    if len(useful) == 1:
+        return useful[0].assign_attrs(source_name=name)
+    return join_parts(useful, name)
+
+
+def _on_target_grid(dataset: xr.Dataset, target: Grid, method: str) -> xr.Dataset:
+    own = Grid.of(dataset)
+    if own.is_global:
+        if not own.matches(target):
+            dataset = regrid_dataset(dataset, target, method)
+        # Rounded labels in files would keep data on one grid from fitting each other.
+        dataset = with_horizontal_axes(dataset, target.latitude, target.longitude)
+    return dataset.assign_attrs(grid=Grid.of(dataset).describe())
+
+
+def _open_local(name: str, channels: Sequence[Channel] | None) -> tuple[list[Part], dict[str, str]]:
+    """Parts of a local source, and attributes that say more about it."""
     path = Path(name).expanduser()
-    if any(letter in name for letter in "*?["):
-        files = sorted(glob.glob(str(path)))
+    if not name.strip():
+        raise InputError(
+            "the source is an empty name; expected `sample`, a file, a folder or a URL"
+        )
+    if not path.exists() and glob.has_magic(name):
+        files = sorted(glob.glob(str(path), recursive=True))
         if not files:
             raise InputError(f"no file matches {name!r}")
-        return _open_files(files, name)
+        return [part for file in files for part in open_file(file)], {}
     if not path.exists():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(
-            f"no source at {name!r}{near_misses(path.name, siblings)}; expected `sample`, a folder, "
-            "a file, a Zarr store or a URL"
+            f"no source at {name!r}{near_misses(path.name, ['sample', *siblings])}; expected "
+            "`sample`, a folder, a file, a Zarr store or a URL"
         )
     if path.is_file():
-        return _open_files([str(path)], name)
+        return open_file(str(path)), {}
     if any((path / marker).exists() for marker in (".zgroup", ".zmetadata", "zarr.json")):
-        return _open_zarr(str(path))
+        return [(open_zarr(str(path)), name)], {}
     return _open_weatherbench1(path, channels)
 
 
-def _open_files(files: Sequence[str], name: str) -> xr.Dataset:
-    """NetCDF or GRIB files, one after the other along time."""
-    parts = [_open_file(file) for file in files]
-    if len(parts) == 1:
-        return parts[0]
-    try:
-        together = xr.combine_by_coords(
-            parts, combine_attrs="override", compat="no_conflicts", join="exact", data_vars=None
-        )
-        assert isinstance(together, xr.Dataset)  # of datasets
-        return together
-    except ValueError as error:
-        raise InputError(
-            f"the {len(files)} files of {name!r} don't fit together: {_one_line(error)}"
-        ) from error
-
-
-def _open_file(file: str) -> xr.Dataset:
-    suffix = Path(file).suffix.lower()
-    if suffix in GRIB:
-        return _open_grib(file)
-    if suffix not in NETCDF:
-        raise InputError(
-            f"{file!r} ends in {suffix or 'nothing'!r}; expected NetCDF ({', '.join(NETCDF)}), "
-            f"GRIB ({', '.join(GRIB)}) or a Zarr folder"
-        )
-    try:
-        dataset = xr.open_dataset(file, engine="netcdf4", decode_timedelta=False)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{file!r} is not a readable NetCDF file ({_one_line(error)}); it may be truncated or "
-            "of another kind"
-        ) from error
-    return dataset.chunk({"time": TIMES_A_CHUNK} if "time" in dataset.dims else {})
-
-
-def _open_grib(file: str) -> xr.Dataset:
-    try:
-        import cfgrib
-    except ImportError as error:
-        raise InputError(
-            f"{file!r} is GRIB, which needs cfgrib; pip install 'weathersvq[grib]'"
-        ) from error
-    try:
-        # No index file is left beside the user's data.
-        dataset = xr.open_dataset(
-            file, engine="cfgrib", backend_kwargs={"indexpath": ""}, decode_timedelta=False
-        )
-    except (OSError, ValueError, EOFError, cfgrib.DatasetBuildError) as error:
-        raise InputError(f"{file!r} is not a readable GRIB file ({_one_line(error)})") from error
-    if not dataset.data_vars:
-        raise InputError(f"{file!r} holds no GRIB message that can be read; it may be empty")
-    return dataset.chunk({"time": TIMES_A_CHUNK} if "time" in dataset.dims else {})
-
-
-def _read_zarr(store: str) -> xr.Dataset:
-    """With consolidated metadata (one read instead of many) where the store has them."""
-    try:
-        return xr.open_zarr(store, decode_timedelta=False, chunks={}, consolidated=True)
-    except (OSError, ValueError, KeyError):
-        return xr.open_zarr(store, decode_timedelta=False, chunks={}, consolidated=False)
-
-
-def _open_zarr(store: str) -> xr.Dataset:
-    try:
-        return _read_zarr(store)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{store!r} is not a readable Zarr store ({_one_line(error)})") from error
-
-
-def _open_url(url: str) -> xr.Dataset:
+def _open_url(url: str) -> list[Part]:
     """Zarr by its URL; NetCDF and GRIB are fetched by fsspec's cache first."""
     import fsspec
 
@@ -174,76 +136,85 @@ def _open_url(url: str) -> xr.Dataset:
         raise InputError(f"unknown protocol in {url!r}; known are {', '.join(known)}")
     suffix = Path(url.split("?")[0]).suffix.lower()
     try:
+        # The NetCDF and GRIB libraries read local files only.
         if suffix in NETCDF + GRIB:
-            return _open_file(_fetched(url, suffix))
-        return _read_zarr(url)
+            local = fsspec.open_local(f"simplecache::{url}")
+            copies = [local] if isinstance(local, str) else local
+            # Copies are named by a hash of the URL, so that no two URLs share one.
+            return [part for copy in copies for part in open_file(str(copy), suffix, url)]
+        return [(open_zarr(url), url)]
     except ImportError as error:
+        install = "pip install 'weathersvq[cloud]'" if protocol in CLOUD else "install it"
         raise InputError(
-            f"{url!r} needs a package for {protocol}:// ({_one_line(error)}); "
-            "pip install 'weathersvq[cloud]'"
+            f"{url!r} needs a package for {protocol}:// ({one_line(error)}); {install}"
         ) from error
     except FileNotFoundError as error:
         raise InputError(f"nothing to read at {url!r}") from error
-    except InputError:
-        raise
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{url!r} is not a readable Zarr store ({_one_line(error)})") from error
+    except _answers_of_servers(protocol) as error:
+        raise OSError(f"{url!r} can't be read: {one_line(error)}") from error
 
 
-def _fetched(url: str, suffix: str) -> str:
-    """A local copy with the same ending: the NetCDF and GRIB libraries read local files only."""
-    import fsspec
+def _answers_of_servers(protocol: str) -> tuple[type[Exception], ...]:
+    """Errors that a server answers with, where its library does not make them OSErrors."""
+    if protocol not in ("http", "https"):
+        return ()
+    import aiohttp
 
-    local = fsspec.open_local(f"simplecache::{url}", simplecache={"same_names": True})
-    if not str(local).endswith(suffix):
-        raise InputError(f"{url!r} could not be fetched as a {suffix} file")
-    return str(local)
+    return (aiohttp.ClientError,)
 
 
-def _open_weatherbench1(root: Path, channels: Sequence[Channel] | None) -> xr.Dataset:
+def _open_weatherbench1(
+    root: Path, channels: Sequence[Channel] | None
+) -> tuple[list[Part], dict[str, str]]:
     """A folder with `{variable}_{year}_5.625deg.nc` files, at any depth.
 
     Only the wanted variables are opened; years that lack in the middle are left as gaps and named
     in the attribute `missing_years`.
     """
-    wanted = {v.weatherbench1 for v in VARIABLES}
-    if channels is not None:
-        wanted = {channel.variable.weatherbench1 for channel in channels}
+    known = {v.weatherbench1 for v in VARIABLES}
+    wanted = known if channels is None else {c.variable.weatherbench1 for c in channels}
     years: dict[str, dict[int, Path]] = {}
+    resolutions: dict[str, Path] = {}
     folders = set()
-    for path in sorted(root.rglob("*.nc")):
+    # glob, unlike pathlib, follows links: archives are often linked together from several disks.
+    for file in sorted(glob.glob(f"{glob.escape(str(root))}/**/*.nc", recursive=True)):
+        path = Path(file)
         match = _WEATHERBENCH1.match(path.name)
         if match is None:
             continue
         folders.add(match["folder"])
-        if match["folder"] in wanted:
-            years.setdefault(match["folder"], {})[int(match["year"])] = path
-    if not years:
-        has = f"it has {', '.join(sorted(folders))}" if folders else "it has no such files"
+        if match["folder"] not in wanted:
+            continue
+        resolutions.setdefault(match["resolution"], path.parent)
+        before = years.setdefault(match["folder"], {}).setdefault(int(match["year"]), path)
+        if before != path and match["resolution"] in before.name:
+            raise InputError(
+                f"{str(root)!r} has {path.name} twice, in {str(before.parent)!r} and "
+                f"{str(path.parent)!r}; name one of the two folders"
+            )
+    if len(resolutions) > 1:
+        raise InputError(
+            f"{str(root)!r} holds several resolutions ({', '.join(sorted(resolutions))}); name the "
+            f"folder of one, such as {str(next(iter(resolutions.values())))!r}"
+        )
+    has = f"it has {', '.join(sorted(folders))}" if folders else "it has no such files"
+    if not folders & known:
         raise InputError(
             f"the folder {str(root)!r} is neither a Zarr store nor WeatherBench 1 files "
-            f"(VARIABLE_YEAR_5.625deg.nc) of {', '.join(sorted(wanted))}; {has}"
+            f"(VARIABLE_YEAR_5.625deg.nc); {has}: name other files by a pattern, such as "
+            f"{str(root / '*.nc')!r}"
         )
-    parts, missing = [], []
+    lacking = sorted(wanted - folders) if channels is not None else []
+    if lacking:
+        raise InputError(f"{str(root)!r} has no {', '.join(lacking)} of WeatherBench 1; {has}")
+    parts: list[Part] = []
+    missing: list[str] = []
     for folder, files in years.items():
         span = range(min(files), max(files) + 1)
         missing += [f"{folder} {year}" for year in span if year not in files]
-        several = [_open_file(str(files[year])) for year in sorted(files)]
-        # Levels and other coordinates are the same in all years of a variable.
-        joined = xr.concat(
-            several, dim="time", data_vars="minimal", coords="minimal", compat="override",
-            join="exact", combine_attrs="override",
-        )  # fmt: skip
-        parts.append(joined)
-    dataset = xr.merge(parts, join="inner", compat="override", combine_attrs="override")
-    if dataset.sizes["time"] == 0:
-        raise InputError(f"the variables in {str(root)!r} have no time in common")
-    dataset.attrs = {"title": "WeatherBench 1", "source": str(root)}
+        for year in sorted(files):
+            parts += open_file(str(files[year]))
+    attributes = {"title": "WeatherBench 1", "source": str(root)}
     if missing:
-        dataset.attrs["missing_years"] = ", ".join(missing)
-    return dataset
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:157]}..."
+        attributes["missing_years"] = ", ".join(missing)
+    return parts, attributes
