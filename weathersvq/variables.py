@@ -19,7 +19,7 @@ class Variable:
     Attributes:
         name: short name used throughout, `t2m`.
         long_name: for people, `2 metre temperature`.
-        standard_name: CF standard name.
+        standard_name: CF standard name; empty where CF has none.
         units: canonical units, in CF spelling.
         weatherbench1: folder (and file prefix) in WeatherBench 1.
         weatherbench1_name: name inside WeatherBench 1 files.
@@ -95,7 +95,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "tisr", "top of atmosphere incident solar radiation",
-        "integral_wrt_time_of_toa_incoming_shortwave_flux", "J m-2",
+        "", "J m-2",  # CF has a name for the flux, not for its integral
         "toa_incident_solar_radiation", "tisr", "toa_incident_solar_radiation", (-1.0, 4e7),
         cell_methods="time: sum",
     ),
@@ -192,7 +192,7 @@ def identify(name: str, attributes: Mapping[str, object]) -> Variable | None:
         if name in candidate.names or name.lower() in candidate.names:
             return candidate
     standard_name = attributes.get("standard_name")
-    matches = [v for v in VARIABLES if v.standard_name == standard_name]
+    matches = [v for v in VARIABLES if standard_name and v.standard_name == standard_name]
     if len(matches) == 1:
         return matches[0]
     on_levels = [v for v in matches if v.on_levels]

@@ -147,6 +147,6 @@ def window_origins(
     if positions.size == 0:
         return positions
     before, after = -offsets.inputs[0], offsets.targets[-1]
-    origins = positions[before : positions.size - after]
+    origins = positions[before : max(before, positions.size - after)]
     span = times[origins + after] - times[origins - before]
     return origins[span == (before + after) * step][::every]
