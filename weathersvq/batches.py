@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from weathersvq.data.canonical import load_fields
 from weathersvq.data.channels import stack_channels
 from weathersvq.data.normalize import Normalization
 from weathersvq.data.windows import Offsets
@@ -68,7 +69,7 @@ def frame_reader(
 
         def read(positions: NDArray[np.intp]) -> Tensor:
             wanted, inverse = np.unique(positions, return_inverse=True)
-            values = stacked.isel(time=wanted).to_numpy()
+            values = load_fields(stacked.isel(time=wanted)).to_numpy()
             _refuse_missing(values, stacked[wanted])
             return normalized(values, normalization)[torch.from_numpy(inverse)]
 
@@ -79,7 +80,7 @@ def frame_reader(
     block = max(1, 2**28 // frame_bytes)
     for start in range(first, last + 1, block):
         stop = min(start + block, last + 1)
-        values = stacked.isel(time=slice(start, stop)).to_numpy()
+        values = load_fields(stacked.isel(time=slice(start, stop))).to_numpy()
         _refuse_missing(values, stacked[start:stop])
         frames[start - first : stop - first] = normalized(values, normalization)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from weathersvq import __version__
 from weathersvq.batches import normalized, physical
 from weathersvq.checkpoint import Checkpoint
-from weathersvq.data.canonical import check_values, coverage, time_step
+from weathersvq.data.canonical import check_values, load_fields, time_step
 from weathersvq.data.channels import available_channels, stack_channels
 from weathersvq.data.windows import parse_step, parse_time
 from weathersvq.device import choose_device
@@ -202,7 +202,7 @@ def forecast(
     for start in range(0, len(inits), batch_size):
         chosen = np.stack(positions[start : start + batch_size])
         needed, inverse = np.unique(chosen, return_inverse=True)
-        block = stacked.isel(time=needed).load()
+        block = load_fields(stacked.isel(time=needed))
         check_values(block.to_dataset(dim="channel"), model_channels)
         values = block.to_numpy()[inverse.reshape(chosen.shape)]
         inputs = normalized(values, checkpoint.normalization).to(target)
@@ -231,7 +231,7 @@ def _truth(
     if not known.any():
         return None
     needed, inverse = np.unique(place[known], return_inverse=True)
-    values = stack_channels(dataset, channels).isel(time=needed).to_numpy()
+    values = load_fields(stack_channels(dataset, channels).isel(time=needed)).to_numpy()
     truth = np.full((*valid.shape, *values.shape[1:]), np.nan, np.float32)
     truth[known] = values[inverse]
     return truth
@@ -291,9 +291,3 @@ def _attributes(checkpoint: Checkpoint, dataset: xr.Dataset) -> dict[str, str]:
         "model": checkpoint.name,
         "simulated": str(source.get("simulated", "false")),
     }
-
-
-def source_period(dataset: xr.Dataset) -> str:
-    """What a source covers, as `first to last`."""
-    first, last = coverage(dataset)
-    return f"{first.astype('datetime64[m]')} to {last.astype('datetime64[m]')}"

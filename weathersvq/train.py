@@ -34,7 +34,7 @@ from weathersvq.device import choose_device
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.models import build_model
-from weathersvq.models.forecaster import Shape
+from weathersvq.models.forecaster import Forecaster, Shape
 from weathersvq.output import atomic_path
 from weathersvq.runs import (
     CONFIG_FILE,
@@ -110,14 +110,15 @@ class ForecastModule(lightning.LightningModule):
         """Let the model take what it needs from the first windows (CALIBRATION_WINDOWS)."""
         few = list(islice(batches, -(-CALIBRATION_WINDOWS // batches.batch_size)))
         inputs, targets = (torch.cat(parts) for parts in zip(*few, strict=True))
-        self.model.calibrate(inputs, targets)
-        if self.average is not None:
-            self.average.module.calibrate(inputs, targets)
+        for model in {self.model, self.kept_model}:
+            model.calibrate(inputs, targets)
 
     @property
-    def kept_model(self) -> torch.nn.Module:
+    def kept_model(self) -> Forecaster:
         """What is validated and kept: the averaged weights where there are any."""
-        return self.model if self.average is None else self.average.module
+        kept = self.model if self.average is None else self.average.module
+        assert isinstance(kept, Forecaster)
+        return kept
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         predicted, auxiliary = self.model.forward_with_losses(batch.inputs)

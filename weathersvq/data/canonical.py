@@ -124,11 +124,9 @@ def _field(field: xr.DataArray, found: Variable, name: str) -> xr.DataArray:
     field = field.transpose(*(d for d in DIMENSIONS if d in field.dims)).astype(np.float32)
     if (scale, offset) != (1.0, 0.0):
         field = field * np.float32(scale) + np.float32(offset)
-    field.attrs = {
-        "units": found.units,
-        "long_name": found.long_name,
-        "standard_name": found.standard_name,
-    }
+    field.attrs = {"units": found.units, "long_name": found.long_name}
+    if found.standard_name:
+        field.attrs["standard_name"] = found.standard_name
     field.encoding = {}
     return field
 

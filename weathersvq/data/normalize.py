@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from weathersvq.data.canonical import load_fields
 from weathersvq.data.channels import channel_field
 from weathersvq.data.windows import Period
 from weathersvq.errors import InputError
@@ -68,7 +69,7 @@ def fit_normalization(
         guess = float(field.isel(time=times[0]).mean())
         count, total, squares = 0, 0.0, 0.0
         for start in range(0, times.size, block):
-            values = field.isel(time=times[start : start + block]).to_numpy()
+            values = load_fields(field.isel(time=times[start : start + block])).to_numpy()
             deviation = values.astype(np.float64) - guess
             count += deviation.size
             total += float(deviation.sum())
