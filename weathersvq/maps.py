@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import cartopy
@@ -27,6 +26,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
 
+from weathersvq.bundled import bundled_coastline
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.output import atomic_path
@@ -69,11 +69,6 @@ GRID_LINES = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 # Coastlines
 
 
-def bundled_coastlines() -> Path:
-    """The bundled folder, fit for ``cartopy.config["pre_existing_data_dir"]``."""
-    return Path(str(resources.files("weathersvq"))) / "bundled" / "natural_earth"
-
-
 def coastline_file(resolution: str) -> Path | None:
     """The coastline of this resolution (110m, 50m, 10m) that is on this machine, or None.
 
@@ -82,7 +77,7 @@ def coastline_file(resolution: str) -> Path | None:
     """
     configured = (cartopy.config[key] for key in ("pre_existing_data_dir", "data_dir"))
     name = Path("shapefiles", "natural_earth", "physical", f"ne_{resolution}_coastline.shp")
-    for folder in (*configured, bundled_coastlines()):
+    for folder in (*configured, bundled_coastline()):
         if (Path(folder) / name).is_file():
             return Path(folder) / name
     return None
@@ -101,7 +96,7 @@ def add_coastlines(axes: GeoAxes, *, resolution: str | None = None) -> None:
         resolution = "110m" if max(east - west, north - south) > 120 else "50m"
     path = coastline_file(resolution) or coastline_file("110m")
     if path is None:
-        raise FileNotFoundError(f"the bundled coastline is missing from {bundled_coastlines()}")
+        raise FileNotFoundError(f"the bundled coastline is missing from {bundled_coastline()}")
     # A light line below the dark one, so that coasts show on dark colours, too.
     for colour, width, opacity in (("white", 1.5, 0.5), ("0.1", 0.6, 1.0)):
         axes.add_feature(
@@ -186,8 +181,8 @@ def _add_axes(
     axes.set_xlim(frame.limits[:2])
     axes.set_ylim(frame.limits[2:])
     lines = axes.gridlines(linewidth=0.3, color="0.4", alpha=0.5, draw_labels=labels)
-    lines.xlocator = FixedLocator(round_numbers(*frame.reach[:2]))
-    lines.ylocator = FixedLocator(round_numbers(*frame.reach[2:]))
+    lines.xlocator = FixedLocator(list(round_numbers(*frame.reach[:2])))
+    lines.ylocator = FixedLocator(list(round_numbers(*frame.reach[2:])))
     if labels:
         lines.top_labels = lines.right_labels = False
         lines.x_inline = lines.y_inline = False
