@@ -17,7 +17,7 @@ from typing import Any
 import numcodecs
 import numpy as np
 import xarray as xr
-from sample_store import DAYS_A_CHUNK, HOURS_A_DAY, SURFACE, Period
+from sample_store import DAYS_A_CHUNK, HOURS_A_DAY, SURFACE, Days
 
 from weathersvq.errors import InputError
 from weathersvq.output import atomic_path
@@ -34,7 +34,7 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def cut(source: Path, period: Period) -> xr.Dataset:
+def cut(source: Path, period: Days) -> xr.Dataset:
     """The slice of the store at `source`, in its packed form.
 
     Raises:
@@ -64,7 +64,7 @@ def coarsen(field: xr.DataArray) -> xr.DataArray:
     return field.copy(data=packed).assign_attrs(scale_factor=scale)
 
 
-def bundle(source: Path, period: Period, target: Path) -> int:
+def bundle(source: Path, period: Days, target: Path) -> int:
     """Write the slice to `target`, one chunk a variable and week or so; gives its bytes.
 
     Raises:
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--target", type=Path, default=BUNDLED)
     options = parser.parse_args(arguments)
     try:
-        size = bundle(options.source, Period.parse(options.period), options.target)
+        size = bundle(options.source, Days.parse(options.period), options.target)
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1

@@ -17,6 +17,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from weathersvq.data.windows import Period
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.variables import variable
@@ -33,29 +34,21 @@ LEVELS = (150, 500, 850)  # hPa
 
 
 @dataclass(frozen=True)
-class Period:
+class Days:
     """Whole days, both ends included."""
 
     first: dt.date
     last: dt.date
 
     @classmethod
-    def parse(cls, text: str) -> Period:
+    def parse(cls, text: str) -> Days:
         """Read ``2010-01-01/2010-01-14``.
 
         Raises:
-            InputError: anything else, or an end before the start.
+            InputError: anything that is no period.
         """
-        first, _, last = text.partition("/")
-        try:
-            period = cls(dt.date.fromisoformat(first), dt.date.fromisoformat(last))
-        except ValueError:
-            raise InputError(
-                f"period {text!r} is not two days as in 2010-01-01/2010-01-14"
-            ) from None
-        if period.days < 1:
-            raise InputError(f"period {text!r} ends before it starts; swap the two days")
-        return period
+        period = Period.parse(text)
+        return cls(*(time.astype("datetime64[D]").item() for time in (period.start, period.stop)))
 
     @property
     def days(self) -> int:
@@ -160,7 +153,7 @@ ON_LEVELS = Store("levels_6h.zarr", LEVEL_PACKING, LEVEL_STEP, LEVELS)
 STORES = (SURFACE, ON_LEVELS)
 
 
-def empty_dataset(store: Store, period: Period, grid: Grid, source: str) -> xr.Dataset:
+def empty_dataset(store: Store, period: Days, grid: Grid, source: str) -> xr.Dataset:
     """Lazy dataset of the whole period, all missing: the form into which chunks are written."""
     coords: dict[str, Any] = {
         "time": ("time", period.times(store.step), {"standard_name": "time", "axis": "T"}),
@@ -224,7 +217,7 @@ def empty_dataset(store: Store, period: Period, grid: Grid, source: str) -> xr.D
     )
 
 
-def create_store(folder: Path, store: Store, period: Period, grid: Grid, source: str) -> None:
+def create_store(folder: Path, store: Store, period: Days, grid: Grid, source: str) -> None:
     """Write the empty store unless it is there already; of two that try at once, one wins.
 
     Raises:

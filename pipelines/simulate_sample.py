@@ -52,7 +52,7 @@ from sample_store import (
     ON_LEVELS,
     STORES,
     SURFACE,
-    Period,
+    Days,
     create_store,
     write_chunk,
 )
@@ -74,17 +74,17 @@ class Segment:
     """
 
     name: str
-    period: Period
+    period: Days
     seed: int
     spinup_days: int
 
 
-SAMPLE_PERIOD = Period.parse("2010-01-01/2018-12-31")
+SAMPLE_PERIOD = Days.parse("2010-01-01/2018-12-31")
 # Other noise and another day of the year to start from: the calendar years 2009 and 2015 are alike,
 # and equal starts would give validation the weather of the first training weeks.
 SEGMENTS = (
-    Segment("training", Period.parse("2010-01-01/2015-12-31"), seed=1, spinup_days=120),
-    Segment("evaluation", Period.parse("2016-01-01/2018-12-31"), seed=2, spinup_days=150),
+    Segment("training", Days.parse("2010-01-01/2015-12-31"), seed=1, spinup_days=120),
+    Segment("evaluation", Days.parse("2016-01-01/2018-12-31"), seed=2, spinup_days=150),
 )
 
 
@@ -165,7 +165,7 @@ def area_mean(field: Floats) -> float:
     )
 
 
-def simulate(segment: Segment, store_period: Period, folder: Path, console: Console) -> None:
+def simulate(segment: Segment, store_period: Days, folder: Path, console: Console) -> None:
     """Simulate one segment into the stores in `folder`, from wherever it was left.
 
     Raises:
@@ -255,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
             segment = next(s for s in SEGMENTS if s.name == options.segment)
             store_period = SAMPLE_PERIOD
         else:
-            segment = Segment("period", Period.parse(options.period), seed=1, spinup_days=120)
+            segment = Segment("period", Days.parse(options.period), seed=1, spinup_days=120)
             store_period = segment.period
         if options.spinup_days is not None:
             segment = replace(segment, spinup_days=options.spinup_days)

@@ -81,7 +81,7 @@ def test_periods_include_the_whole_last_day_month_or_year() -> None:
     assert not Period.parse("2015").overlaps(Period.parse("2016/2017"))
 
 
-@pytest.mark.parametrize("text", ["2016/2015", "yesterday", "2016-13/2017"])
+@pytest.mark.parametrize("text", ["2016/2015", "yesterday", "2016-13/2017", "", "2016/"])
 def test_bad_periods(text: str) -> None:
     with pytest.raises(InputError, match=text.split("/")[0]):
         Period.parse(text)

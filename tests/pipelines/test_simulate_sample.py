@@ -26,7 +26,7 @@ bundle_sample: Any = importlib.import_module("bundle_sample")
 sys.path.remove(str(PIPELINES))
 
 SMALL_GRID = Grid([-45.0, 45.0], [0.0, 90.0, 180.0, 270.0])
-PERIOD = sample_store.Period.parse("2012-02-27/2012-03-08")
+PERIOD = sample_store.Days.parse("2012-02-27/2012-03-08")
 
 
 # Calendar
@@ -41,12 +41,10 @@ def test_a_period_holds_both_its_ends_and_the_leap_day() -> None:
     assert len(PERIOD.times(1)) == 11 * 24
 
 
-@pytest.mark.parametrize(
-    "text", ["2010-01-01", "2010-13-01/2011-01-01", "", "2010-01-02/2010-01-01"]
-)
+@pytest.mark.parametrize("text", ["2010-13-01/2011-01-01", "", "2010-01-02/2010-01-01"])
 def test_a_wrong_period_is_named(text: str) -> None:
     with pytest.raises(InputError, match="period"):
-        sample_store.Period.parse(text)
+        sample_store.Days.parse(text)
 
 
 def test_the_segments_fill_the_sample_and_never_share_a_chunk() -> None:
@@ -140,7 +138,7 @@ def test_a_store_that_is_there_is_kept_and_must_fit(tmp_path: Path) -> None:
     sample_store.create_store(tmp_path, store, PERIOD, SMALL_GRID, "a test")
     with xr.open_zarr(tmp_path / store.name) as dataset:
         assert np.isfinite(dataset["t2m"].values[0]).all()
-    other = sample_store.Period.parse("2012-02-27/2012-03-09")
+    other = sample_store.Days.parse("2012-02-27/2012-03-09")
     with pytest.raises(InputError, match="covers 2012-02-27"):
         sample_store.create_store(tmp_path, store, other, SMALL_GRID, "a test")
 
@@ -154,7 +152,7 @@ def test_the_bundle_holds_the_slice_to_its_coarser_steps(tmp_path: Path) -> None
     fields = fields_of_a_week(store)
     sample_store.write_chunk(tmp_path, store, 0, fields)
     target = tmp_path / "sample.zarr"
-    period = sample_store.Period.parse("2012-02-28/2012-03-01")
+    period = sample_store.Days.parse("2012-02-28/2012-03-01")
     size = bundle_sample.bundle(tmp_path / store.name, period, target)
     assert size == bundle_sample.size_of(target) > 0
     with xr.open_zarr(target, consolidated=True) as dataset:
@@ -175,7 +173,7 @@ def test_a_slice_that_is_not_simulated_yet_or_too_large_is_not_bundled(
     with pytest.raises(InputError, match="does not hold all of 2012-02-27/2012-03-08"):
         bundle_sample.bundle(tmp_path / store.name, PERIOD, target)
     monkeypatch.setattr(bundle_sample, "LARGEST", 1000)
-    week = sample_store.Period.parse("2012-02-27/2012-03-04")
+    week = sample_store.Days.parse("2012-02-27/2012-03-04")
     with pytest.raises(InputError, match="shorter --period"):
         bundle_sample.bundle(tmp_path / store.name, week, target)
     assert not target.exists()
@@ -270,7 +268,7 @@ def quick_compilation() -> Iterator[None]:
 @pytest.mark.filterwarnings("default")  # jcm's own calls into xarray and jax warn of their future
 def test_a_resumed_simulation_is_the_unbroken_one(tmp_path: Path, quick_compilation: None) -> None:
     segment = simulate_sample.Segment(
-        "trial", sample_store.Period.parse("2012-02-28/2012-03-01"), seed=3, spinup_days=1
+        "trial", sample_store.Days.parse("2012-02-28/2012-03-01"), seed=3, spinup_days=1
     )
     state = tmp_path / "state.npz"
     climate = speedy.Climate(segment.period.start, segment.spinup_days, segment.seed)

@@ -68,7 +68,7 @@ class Period:
         try:
             start = pd.Period(first.strip()).start_time
             stop = pd.Period(last.strip()).end_time
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:  # an empty text gives NaT, which has neither
             raise InputError(
                 f"{text!r} is not a period; expected START/STOP such as 2010-01-01/2015-12-31"
             ) from error
