@@ -83,8 +83,9 @@ def test_periods_include_the_whole_last_day_month_or_year() -> None:
 
 @pytest.mark.parametrize("text", ["2016/2015", "yesterday", "2016-13/2017", "", "2016/"])
 def test_bad_periods(text: str) -> None:
-    with pytest.raises(InputError, match=text.split("/")[0]):
+    with pytest.raises(InputError, match="period") as caught:
         Period.parse(text)
+    assert repr(text) in str(caught.value)
 
 
 def test_times_are_read_as_utc() -> None:
