@@ -61,7 +61,11 @@ def main(
         scores[name] = result.sel(forecast="model", drop=True)
         scores["persistence"] = result.sel(forecast="persistence", drop=True)
         scores["climatology"] = result.sel(forecast="climatology", drop=True)
-    together = xr.concat(list(scores.values()), dim="forecast").assign_coords(forecast=list(scores))
+    together = (
+        xr.concat(list(scores.values()), dim="forecast")
+        .assign_coords(forecast=list(scores))
+        .sel(forecast=list(LABELS))
+    )
     bundle(models["svq"], together, inits.size)
     picture = ROOT / "docs" / "pictures" / "bundled_model.png"
     draw(together, picture)
@@ -86,13 +90,13 @@ def bundle(model: Checkpoint, scores: xr.Dataset, inits: int) -> None:
 def draw(scores: xr.Dataset, path: Path) -> None:
     """RMSE by lead of every variable, all four forecasts."""
     names = [str(name) for name in scores.data_vars]
-    figure = Figure(figsize=(3.1 * len(names), 3.2), layout="constrained")
+    figure = Figure(figsize=(3.1 * len(names), 3.5), layout="constrained")
     axes = figure.subplots(1, len(names), squeeze=False)[0]
     for axis, name in zip(axes, names, strict=True):
         draw_by_lead(axis, scores[name].sel(metric="rmse"))
         axis.set_title(variable(name).long_name)
         axis.set_ylabel(f"RMSE [{variable(name).units}], area-weighted")
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
@@ -117,12 +121,12 @@ def report(models: dict[str, Checkpoint], scores: xr.Dataset, inits: int) -> str
         "",
         f"- **Model**: {config.description}. Parameters: {count['svq']:,}; its twin without SVQ "
         f"{count['simvp']:,}. Same data, budget, order of windows and seed ({config.seed}).",
-        f"- **Training**: {data.train}, every {data.train_every}th window "
+        f"- **Training**: {data.train}, one window in {data.train_every} "
         f"({models['svq'].training_data['windows']:,} windows), {config.train.epochs} epochs, "
         f"{config.train.loss.upper()} of normalised fields, on one CPU core each.",
         f"- **Selection**: best epoch on {data.validation} ({epochs['svq']} with SVQ, "
         f"{epochs['simvp']} without).",
-        f"- **Test**: {data.test}, every {data.evaluate_every}th window: {inits} initial times at all "
+        f"- **Test**: {data.test}, one window in {data.evaluate_every}: {inits} initial times at all "
         "hours of the day.",
         "- **Baselines**: persistence (the last input frame) and a climatology by day of year and "
         "hour (three annual harmonics at each hour of the day), fitted on the training years.",
