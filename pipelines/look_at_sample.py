@@ -309,8 +309,7 @@ def report(statistics: Statistics) -> str:
         "(2010-2015) and validation and test (2016-2018), where no window reaches across. What is "
         "not like the real climate: sea-surface, sea-ice and deep-soil temperatures repeat each year, "
         "so temperature is easier to predict; humidity is high over sea and near zero over parts of "
-        "Antarctica; in the first two months of each simulation the global mean wind is a few per "
-        "cent above its later level.",
+        "Antarctica.",
         "",
         "![seasons, storm tracks, diurnal range, winds](pictures/sample_climate.png)",
         "",
