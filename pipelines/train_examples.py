@@ -8,6 +8,7 @@ docs/pictures/real_*.png. Stopped at any moment, the same command goes on.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -127,7 +128,7 @@ def report(example: Example, runs: dict[tuple[str, int], Variant]) -> list[str]:
     axes = figure.add_subplot()
     draw_by_lead(axes, scores.sel(metric="mse_unweighted"))
     axes.set_ylabel("MSE [K2], unweighted")
-    axes.set_title(example.title, fontsize="medium")
+    axes.set_title(textwrap.fill(example.title, 60), fontsize="medium")
     axes.legend()
     curves = ROOT / "docs" / "pictures" / f"real_{example.name}.png"
     with atomic_path(curves) as temporary:
