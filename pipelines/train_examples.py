@@ -94,7 +94,7 @@ def main(
         "units; MSE and MAE are plain means over cells, times and, in the last row, leads. Figures of "
         f"trained models are means over {seeds} seeds with their range. The best epoch was chosen on "
         "the validation period; the test period was looked at once for the ERA5 file and twice for "
-        "the NCEP file: its first config (predict: state) lost to persistence at 6 h, and predict: "
+        "the NCEP file: its first config (predict: state, with SVQ) lost to persistence at 6 h; predict: "
         "change was chosen knowing that.",
     ]
     for example in EXAMPLES:
