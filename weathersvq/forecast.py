@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from weathersvq import __version__
 from weathersvq.batches import normalized, physical
 from weathersvq.checkpoint import Checkpoint
-from weathersvq.data.canonical import check_values, load_fields, time_step
+from weathersvq.data.axes import in_hours
+from weathersvq.data.canonical import load_fields, time_step
 from weathersvq.data.channels import available_channels, stack_channels
+from weathersvq.data.checks import check_values
 from weathersvq.data.windows import parse_step, parse_time
 from weathersvq.device import choose_device
 from weathersvq.errors import InputError
@@ -96,7 +98,7 @@ def check_fit(checkpoint: Checkpoint, dataset: xr.Dataset) -> None:
     if step != checkpoint.step:
         raise InputError(
             f"the model {checkpoint.name} takes steps of {checkpoint.experiment.data.step}, "
-            f"but {source} has one of {step.astype('timedelta64[s]').astype(int) / 3600:g} h"
+            f"but {source} has one of {in_hours(step)}"
         )
     available = available_channels(dataset)
     for channel in parse_channels(checkpoint.normalization.channels):

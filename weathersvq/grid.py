@@ -143,3 +143,5 @@ class Grid:
 
 
 GLOBAL_5625 = Grid.equiangular(5.625)
+# Spacings in degrees for which WeatherBench publishes data: 32 x 64, 64 x 128 and 128 x 256.
+WEATHERBENCH_GRIDS = ("5.625", "2.8125", "1.40625")

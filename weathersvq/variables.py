@@ -21,14 +21,17 @@ class Variable:
         long_name: for people, `2 metre temperature`.
         standard_name: CF standard name; empty where CF has none.
         units: canonical units, in CF spelling.
-        weatherbench1: folder (and file prefix) in WeatherBench 1.
+        weatherbench1: folder (and file prefix) in WeatherBench 1; of what it does not have, the
+            name in its style.
         weatherbench1_name: name inside WeatherBench 1 files.
-        weatherbench2: name in WeatherBench 2 and ARCO-ERA5 stores.
+        weatherbench2: name in WeatherBench 2 and ARCO-ERA5 stores, or one in their style.
         valid_range: lowest and highest possible value, canonical units.
         on_levels: whether archives give it on pressure levels.
         height: height above ground in metres, where it is a near-surface quantity.
         cell_methods: CF cell methods along time.
-        aliases: further names met in files (GRIB, CMIP, reanalyses), and shared CF standard names.
+        aliases: further names met in files (GRIB, CMIP, reanalyses).
+        static: a map without time.
+        may_be_uniform: whether a region may rightly have one value everywhere at a time.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Variable:
     height: float | None = None
     cell_methods: str = "time: point"
     aliases: tuple[str, ...] = ()
+    static: bool = False
+    may_be_uniform: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,12 +63,14 @@ def _on_levels(
     units: str,
     valid_range: tuple[float, float],
     aliases: tuple[str, ...] = (),
+    *,
+    may_be_uniform: bool = False,
 ) -> Variable:
     # All archives call a quantity on pressure levels by its long name with underscores.
     archive = long_name.replace(" ", "_")
     return Variable(
         name, long_name, standard_name, units, archive, name, archive, valid_range, True,
-        aliases=aliases,
+        aliases=aliases, may_be_uniform=may_be_uniform,
     )  # fmt: skip
 
 
@@ -72,6 +79,17 @@ VARIABLES: tuple[Variable, ...] = (
         "t2m", "2 metre temperature", "air_temperature", "K",
         "2m_temperature", "t2m", "2m_temperature", (160.0, 345.0), height=2.0,
         aliases=("2t", "tas", "t_2m"),
+    ),
+    Variable(
+        "d2m", "2 metre dewpoint temperature", "dew_point_temperature", "K",
+        "2m_dewpoint_temperature", "d2m", "2m_dewpoint_temperature", (130.0, 320.0), height=2.0,
+        aliases=("2d", "tdps"),
+    ),
+    Variable(
+        # Over ice, as some models give it, cold air can be far above saturation.
+        "r2m", "2 metre relative humidity", "relative_humidity", "%",
+        "2m_relative_humidity", "r2m", "2m_relative_humidity", (-1.0, 170.0), height=2.0,
+        aliases=("2r", "r2", "hurs"), may_be_uniform=True,
     ),
     Variable(
         "u10", "10 metre u component of wind", "eastward_wind", "m s-1",
@@ -84,29 +102,58 @@ VARIABLES: tuple[Variable, ...] = (
         aliases=("10v", "vas"),
     ),
     Variable(
+        "ws10", "10 metre wind speed", "wind_speed", "m s-1",
+        "10m_wind_speed", "ws10", "10m_wind_speed", (-0.1, 150.0), height=10.0,
+        aliases=("10si", "si10", "sfcWind"),
+    ),
+    Variable(
+        "sp", "surface pressure", "surface_air_pressure", "Pa",
+        "surface_pressure", "sp", "surface_pressure", (3e4, 1.15e5), aliases=("ps",),
+    ),
+    Variable(
+        "msl", "mean sea level pressure", "air_pressure_at_mean_sea_level", "Pa",
+        "mean_sea_level_pressure", "msl", "mean_sea_level_pressure", (8e4, 1.15e5),
+        aliases=("psl", "prmsl", "slp"),
+    ),
+    Variable(
         "tcc", "total cloud cover", "cloud_area_fraction", "1",
         "total_cloud_cover", "tcc", "total_cloud_cover", (-0.01, 1.01), aliases=("clt",),
+        may_be_uniform=True,
     ),
     Variable(
         "tp", "total precipitation", "lwe_thickness_of_precipitation_amount", "m",
         "total_precipitation", "tp", "total_precipitation", (-1e-4, 2.0),
         cell_methods="time: sum",
         aliases=("total_precipitation_1hr", "total_precipitation_6hr"),
+        may_be_uniform=True,
     ),
     Variable(
         "tisr", "top of atmosphere incident solar radiation",
         "", "J m-2",  # CF has a name for the flux, not for its integral
         "toa_incident_solar_radiation", "tisr", "toa_incident_solar_radiation", (-1.0, 4e7),
-        cell_methods="time: sum",
+        cell_methods="time: sum", may_be_uniform=True,
+    ),
+    Variable(
+        "lsm", "land-sea mask", "land_area_fraction", "1",
+        "land_sea_mask", "lsm", "land_sea_mask", (-0.01, 1.01), aliases=("sftlf",),
+        static=True, may_be_uniform=True,
+    ),
+    Variable(
+        "orography", "surface altitude", "surface_altitude", "m",
+        # Reanalyses give the geopotential of the surface instead, in its own units.
+        "orography", "orography", "orography", (-1000.0, 9000.0),
+        aliases=("orog", "zs", "geopotential_at_surface"), static=True, may_be_uniform=True,
     ),
     _on_levels(
-        "r", "relative humidity", "relative_humidity", "%", (-30.0, 190.0), aliases=("hur", "rh")
+        "r", "relative humidity", "relative_humidity", "%", (-30.0, 190.0), ("hur", "rh"),
+        may_be_uniform=True,
     ),
     _on_levels(
         "t", "temperature", "air_temperature", "K", (150.0, 350.0), aliases=("ta", "air")
     ),
     _on_levels("u", "u component of wind", "eastward_wind", "m s-1", (-250.0, 250.0), ("ua",)),
     _on_levels("v", "v component of wind", "northward_wind", "m s-1", (-250.0, 250.0), ("va",)),
+    _on_levels("ws", "wind speed", "wind_speed", "m s-1", (-0.1, 350.0), ("wspd",)),
     _on_levels("z", "geopotential", "geopotential", "m2 s-2", (-2e4, 6e5)),
     _on_levels(
         "q", "specific humidity", "specific_humidity", "kg kg-1", (-1e-3, 0.08), aliases=("hus",)
@@ -159,12 +206,36 @@ _CONVERSIONS: Mapping[str, tuple[str, float, float]] = {
     "s-1": ("s-1", 1.0, 0.0),
     "s**-1": ("s-1", 1.0, 0.0),
     "1/s": ("s-1", 1.0, 0.0),
+    "Pa": ("Pa", 1.0, 0.0),
+    "pascal": ("Pa", 1.0, 0.0),
+    "pascals": ("Pa", 1.0, 0.0),
+    "Pascals": ("Pa", 1.0, 0.0),
+    "hPa": ("Pa", 100.0, 0.0),
+    "mb": ("Pa", 100.0, 0.0),
+    "mbar": ("Pa", 100.0, 0.0),
+    "millibar": ("Pa", 100.0, 0.0),
+    "millibars": ("Pa", 100.0, 0.0),
+    "kPa": ("Pa", 1000.0, 0.0),
+}
+# Of the orography alone: elsewhere millimetres are rain, and a geopotential is no height.
+STANDARD_GRAVITY = 9.80665  # m s-2, exact by definition (CGPM 1901)
+_ALTITUDES: Mapping[str, tuple[float, float]] = {
+    "m": (1.0, 0.0),
+    "metres": (1.0, 0.0),
+    "meters": (1.0, 0.0),
+    "gpm": (1.0, 0.0),
+    "km": (1000.0, 0.0),
+    "m2 s-2": (1 / STANDARD_GRAVITY, 0.0),
+    "m**2 s**-2": (1 / STANDARD_GRAVITY, 0.0),
+    "m2/s2": (1 / STANDARD_GRAVITY, 0.0),
 }
 # Shares come as 0-1 or in percent, and each variable has its own canonical form of the two.
 _FRACTION_UNITS = ("1", "", "(0 - 1)", "0-1", "fraction", "dimensionless")
 _PERCENT_UNITS = ("%", "percent")
 
 _BY_NAME = {variable.name: variable for variable in VARIABLES}
+# GRIB has one name for the geopotential of a pressure level and for that of the surface.
+_AT_SURFACE = {"z": "orography"}
 
 
 def variable(name: str) -> Variable:
@@ -185,18 +256,22 @@ def variable(name: str) -> Variable:
 def identify(name: str, attributes: Mapping[str, object]) -> Variable | None:
     """The variable that a file means by `name`, or None.
 
-    Names decide first; a CF standard_name decides only where one variable alone has it, or where
-    a level axis is the only difference (then the one on levels: near-surface ones are named).
+    Names decide first, with GRIB's type of level where one name has two meanings. A CF
+    standard_name decides only where one variable alone has it, those at a height above ground
+    aside: these share theirs with what is on levels, and are found by name.
     """
+    if name in _AT_SURFACE and attributes.get("GRIB_typeOfLevel") == "surface":
+        return _BY_NAME[_AT_SURFACE[name]]
     for candidate in VARIABLES:
         if name in candidate.names or name.lower() in candidate.names:
             return candidate
     standard_name = attributes.get("standard_name")
-    matches = [v for v in VARIABLES if standard_name and v.standard_name == standard_name]
-    if len(matches) == 1:
-        return matches[0]
-    on_levels = [v for v in matches if v.on_levels]
-    return on_levels[0] if len(on_levels) == 1 else None
+    matches = [
+        v
+        for v in VARIABLES
+        if standard_name and v.standard_name == standard_name and v.height is None
+    ]
+    return matches[0] if len(matches) == 1 else None
 
 
 def conversion(target: Variable, units: str) -> tuple[float, float]:
@@ -206,7 +281,10 @@ def conversion(target: Variable, units: str) -> tuple[float, float]:
         InputError: units that are not known or do not belong to the variable.
     """
     units = units.strip()
-    if target.units in ("%", "1"):
+    if target.name == "orography":
+        if units in _ALTITUDES:
+            return _ALTITUDES[units]
+    elif target.units in ("%", "1"):
         if units in _FRACTION_UNITS:
             return (100.0, 0.0) if target.units == "%" else (1.0, 0.0)
         if units in _PERCENT_UNITS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cftime
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from weathersvq.data.axes import (
     ascending_longitudes,
+    in_hours,
     levels_in_hectopascal,
     name_axes,
     orient,
@@ -213,3 +215,33 @@ def test_turning_the_globe_keeps_the_chunks_of_time(make_wave: Make) -> None:
     assert turned.chunks["time"] == (2, 2, 2)
     assert len(turned.chunks["longitude"]) <= 2
     np.testing.assert_array_equal(turned.t2m.values, dataset.t2m.values)
+
+
+def test_months_of_no_year(make_wave: Make) -> None:
+    months = make_wave(steps=2).drop_vars("time").rename(time="month").assign_coords(month=[1, 7])
+    named = name_axes(months, "means")
+    assert named["time"].values.astype("datetime64[D]").astype(str).tolist() == [
+        "2001-01-01", "2001-07-01",
+    ]  # fmt: skip
+    assert named.attrs["nominal_year"] == "2001"
+    with pytest.raises(InputError, match="no time axis; its dimensions are month"):
+        name_axes(months.assign_coords(month=[0, 13]), "means")
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "standard", "360_day", "all_leap", "julian"])
+def test_calendars_within_the_standard_one(make_wave: Make, calendar: str) -> None:
+    dates = [cftime.datetime(2016, 2, day, 6, calendar=calendar) for day in (27, 28)]
+    dataset = make_wave(steps=2).assign_coords(time=dates)
+    if calendar in ("noleap", "standard"):
+        times = whole_seconds(dataset, "model")["time"].values
+        assert times.astype("datetime64[h]").astype(str).tolist() == [
+            "2016-02-27T06", "2016-02-28T06",
+        ]  # fmt: skip
+    else:
+        with pytest.raises(InputError, match=f"uses the calendar '{calendar}'; expected"):
+            whole_seconds(dataset, "model")
+
+
+def test_lengths_of_time_for_people() -> None:
+    assert in_hours(np.timedelta64(6, "h")) == "6 h"
+    assert in_hours(np.timedelta64(90, "m")) == "1.5 h"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import dask.array
 import numpy as np
@@ -11,8 +10,6 @@ import pytest
 import xarray as xr
 
 from weathersvq.data.canonical import (
-    check_values,
-    join_parts,
     known_variables,
     load_fields,
     select_channels,
@@ -126,54 +123,6 @@ def test_fields_above_ground_do_not_take_the_level_of_others(make_wave: Make) ->
     assert "level" not in to_canonical(dataset, "mixed").dims
 
 
-def parts_of(dataset: xr.Dataset, *bounds: int) -> list[xr.Dataset]:
-    edges = [0, *bounds, dataset.sizes["time"]]
-    pieces = [dataset.isel(time=slice(a, b)) for a, b in pairwise(edges)]
-    return [to_canonical(piece, f"part {number}") for number, piece in enumerate(pieces)]
-
-
-def test_parts_are_joined_in_the_order_of_time(make_wave: Make) -> None:
-    dataset = make_wave(steps=9)
-    joined = join_parts(parts_of(dataset, 2, 5)[::-1], "all")
-    xr.testing.assert_equal(joined.t2m.drop_attrs(), dataset.t2m.drop_attrs())
-    assert joined.attrs["source_name"] == "all"
-
-
-def test_variables_are_cut_to_the_times_that_all_have(make_wave: Make) -> None:
-    dataset = make_wave(steps=8, names=("t2m", "u10"))
-    parts = [*parts_of(dataset[["t2m"]], 3), *parts_of(dataset[["u10"]].isel(time=slice(2, None)))]
-    joined = join_parts(parts, "all")
-    xr.testing.assert_equal(joined.u10.drop_attrs(), dataset.u10[2:].drop_attrs())
-    xr.testing.assert_equal(joined.t2m.drop_attrs(), dataset.t2m[2:].drop_attrs())
-    late = to_canonical(make_wave(start="2020-01-01", steps=2, names=("v10",)), "late")
-    with pytest.raises(InputError, match="no time in common"):
-        join_parts([*parts, late], "all")
-
-
-def test_parts_that_differ_by_rounding_fit(make_wave: Make) -> None:
-    dataset = make_wave(steps=4)
-    first, second = parts_of(dataset, 2)
-    rounded = first.assign_coords(latitude=first.latitude + 1e-5)
-    joined = join_parts([rounded, second], "all")
-    assert joined.sizes == {"time": 4, "latitude": 32, "longitude": 64}
-
-
-def test_parts_that_do_not_fit(make_wave: Make) -> None:
-    dataset = make_wave(steps=6)
-    first, second = parts_of(dataset, 3)
-    overlapping = to_canonical(dataset.isel(time=slice(2, 6)), "late")
-    with pytest.raises(InputError, match="all has the time 2016-12-28T02:00 twice"):
-        join_parts([first, overlapping], "all")
-    region = second.isel(latitude=slice(3, 9))
-    with pytest.raises(InputError, match=r"two grids: part 0 on 32 x 64, .* part 1 on 6 x 64"):
-        join_parts([first, region], "all")
-    levels = [to_canonical(on_levels(dataset, n, name=v), v) for n, v in ((500, "t"), (850, "u"))]
-    with pytest.raises(InputError, match="on different levels"):
-        join_parts(levels, "all")
-    with pytest.raises(InputError, match=r"t2m in files of unlike contents \(t2m; t2m, u10\)"):
-        join_parts([first, to_canonical(make_wave(steps=6, names=("t2m", "u10")), "b")], "all")
-
-
 def test_levels_are_cut_only_where_all_are_named(make_wave: Make) -> None:
     wave = make_wave(steps=2)
     dataset = xr.merge([on_levels(wave, 150, 500, 850, name=name) for name in ("t", "u")])
@@ -181,31 +130,6 @@ def test_levels_are_cut_only_where_all_are_named(make_wave: Make) -> None:
     assert chosen.level.values.tolist() == [150, 850]
     whole = select_channels(dataset, [Channel("t", 850), Channel("u")], "levels")
     assert whole.level.values.tolist() == [150, 500, 850]
-
-
-@pytest.mark.parametrize(
-    ("channel", "change", "hint"),
-    [
-        ("t2m", lambda x: x - 273.15, "look like degrees Celsius"),
-        ("tcc", lambda x: x * 100, "look like percent: set the units attribute to %"),
-        ("r", lambda x: x * 100, "percent taken for shares of one"),
-        ("u10", lambda x: x * 1e6, "check its units attribute"),
-    ],
-)
-def test_impossible_values_say_what_they_look_like(
-    make_wave: Make, channel: str, change: Callable[[xr.Dataset], xr.Dataset], hint: str
-) -> None:
-    dataset = make_wave(steps=2, names=(channel,))
-    check_values(dataset, [Channel(channel)])
-    with pytest.raises(InputError, match=hint):
-        check_values(change(dataset), [Channel(channel)])
-
-
-def test_values_of_a_level_are_named_with_it(make_wave: Make) -> None:
-    dataset = make_wave(steps=3).rename({"t2m": "t@500"})
-    dataset["t@500"][1, 0, 0] = np.inf
-    with pytest.raises(InputError, match="t@500 has missing values at 2016-12-28T01:00"):
-        check_values(dataset, [Channel("t", 500)])
 
 
 def test_damage_that_shows_on_reading() -> None:
@@ -222,3 +146,36 @@ def test_the_grid_of_a_canonical_dataset_is_marked_for_cf(make_wave: Make) -> No
     assert result.latitude.attrs == {"units": "degrees_north", "standard_name": "latitude"}
     assert result.longitude.attrs == {"units": "degrees_east", "standard_name": "longitude"}
     assert Grid.of(result).is_global
+
+
+def static_map(value: float, **attributes: str) -> xr.DataArray:
+    grid = Grid.equiangular(30.0)
+    values = np.full(grid.shape, value, np.float32)
+    coords = {"latitude": grid.latitude, "longitude": grid.longitude}
+    return xr.DataArray(values, coords, ("latitude", "longitude"), attrs=attributes)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "given_value", "value"),
+    [
+        # Archives that leave units away: metres times gravity, and percent.
+        ("geopotential_at_surface", "orography", 9806.65, 1000.0),
+        ("sftlf", "lsm", 100.0, 1.0),
+        ("land_sea_mask", "lsm", 1.0, 1.0),
+    ],
+)
+def test_static_maps_without_units(
+    name: str, wanted: str, given_value: float, value: float
+) -> None:
+    dataset = xr.Dataset({name: static_map(given_value)})
+    result = to_canonical(dataset, "fixed", [wanted])
+    assert result[wanted].dims == ("latitude", "longitude")
+    np.testing.assert_allclose(result[wanted], value, rtol=1e-5)
+
+
+def test_the_ground_in_grib_is_no_geopotential() -> None:
+    ground = static_map(500.0, units="m2 s-2", GRIB_typeOfLevel="surface")
+    dataset = xr.Dataset({"z": ground.expand_dims(time=[np.datetime64("2017-01-01", "s")])})
+    assert known_variables(dataset, "ground") == ("orography",)
+    result = to_canonical(dataset, "ground", ["orography"])
+    np.testing.assert_allclose(result.orography, 500 / 9.80665, rtol=1e-5)

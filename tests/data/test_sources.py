@@ -19,8 +19,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weathersvq.data.canonical import check_values, coverage, time_step, to_canonical
-from weathersvq.data.sources import open_source
+from weathersvq.data.canonical import coverage, time_step, to_canonical
+from weathersvq.data.checks import check_values
+from weathersvq.data.remote import Network
+from weathersvq.data.sources import open_canonical, open_source
 from weathersvq.errors import InputError
 from weathersvq.grid import GLOBAL_5625, Grid
 from weathersvq.variables import Channel, parse_channels, variable
@@ -309,9 +311,10 @@ def test_stores_through_fsspec(make_wave: Make, tmp_path: Path, web: str) -> Non
         with pytest.raises(InputError, match=missing):
             open_source(f"{web}/{missing}")
     # A fault of the world, not of the user.
+    hasty = Network(deadline_seconds=0.5, backoff_seconds=0.01)
     for failing in (f"{web}/overloaded.zarr", f"{web}/overloaded.nc", "http://127.0.0.1:9/a.nc"):
         with pytest.raises(OSError, match="can't be read") as caught:
-            open_source(failing)
+            open_canonical(failing, network=hasty)
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="unknown protocol"):
         open_source("carrier-pigeon://a.zarr")
@@ -495,6 +498,9 @@ def test_real_netcdf() -> None:
 
 
 @needs_real_files
-def test_real_monthly_means_have_no_time_axis() -> None:
-    with pytest.raises(InputError, match="has no time axis; its dimensions are month"):
-        open_source(SHARED / "eraint_uvz.nc")
+def test_real_monthly_means_get_a_nominal_year() -> None:
+    dataset = open_source(SHARED / "eraint_uvz.nc", parse_channels("u@500"))
+    assert dataset.attrs["nominal_year"] == "2001"
+    assert dataset["time"].values.astype("datetime64[M]").astype(str).tolist() == [
+        "2001-01", "2001-07",
+    ]  # fmt: skip

@@ -36,21 +36,29 @@ _UNITS = {
     "latitude": ("degrees_north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN"),
     "longitude": ("degrees_east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE"),
 }
+# Calendars whose every date is one of the standard calendar.
+_WITHIN_STANDARD = ("standard", "gregorian", "proleptic_gregorian", "noleap", "365_day")
+# Months without a year (means over many years) get this one, which has no leap day.
+NOMINAL_YEAR = 2001
+
 _HECTOPASCAL = ("hPa", "mb", "mbar", "mbars", "millibar", "millibars", "hectopascal")
 _PASCAL = ("Pa", "pascal", "pascals")
 
 
-def name_axes(dataset: xr.Dataset, name: str) -> xr.Dataset:
+def name_axes(dataset: xr.Dataset, name: str, *, time_needed: bool = True) -> xr.Dataset:
     """Give the axes their canonical names and drop all other coordinates.
 
     Singleton dimensions (a member of an ensemble, a height, a forecast step) are squeezed away. Of
     a forecast file, the time kept is the time that the fields are valid for. A single level that is
-    a label stays one, under the name `level`.
+    a label stays one, under the name `level`. Months of no year become the first days of months of
+    `NOMINAL_YEAR`, which the attribute `nominal_year` says.
 
     Raises:
-        InputError: no time, latitude or longitude axis, or a curvilinear grid.
+        InputError: no time (where one is needed), latitude or longitude axis, or a curvilinear
+            grid.
     """
     renamed: dict[str, str] = {}
+    dataset = _months_as_times(dataset)
     for axis in DIMENSIONS:
         found = _find(dataset, axis)
         if found is not None and found != axis:
@@ -63,7 +71,7 @@ def name_axes(dataset: xr.Dataset, name: str) -> xr.Dataset:
     # A label may hold the name already: `time` where the axis is `valid_time`.
     blocking = [axis for axis in renamed.values() if axis in dataset.variables]
     dataset = dataset.drop_vars(blocking).rename(renamed)
-    for axis in ("time", "latitude", "longitude"):
+    for axis in ("time", "latitude", "longitude") if time_needed else ("latitude", "longitude"):
         if axis not in dataset.dims or axis not in dataset.coords:
             raise InputError(
                 f"{name} has no {axis} axis; its dimensions are "
@@ -75,6 +83,19 @@ def name_axes(dataset: xr.Dataset, name: str) -> xr.Dataset:
     single = [d for d in dataset.dims if d not in DIMENSIONS and dataset.sizes[d] == 1]
     dataset = dataset.squeeze(single, drop=True)
     return dataset.drop_vars([c for c in dataset.coords if c not in DIMENSIONS])
+
+
+def _months_as_times(dataset: xr.Dataset) -> xr.Dataset:
+    """A dataset with an axis of months 1 to 12 and no times gets times; any other stays as it is."""
+    month = dataset.coords.get("month")
+    if month is None or month.dims != ("month",) or _find(dataset, "time") is not None:
+        return dataset
+    numbers = month.values
+    if month.dtype.kind not in "iu" or numbers.min() < 1 or numbers.max() > 12:
+        return dataset
+    first_days = [np.datetime64(f"{NOMINAL_YEAR}-{number:02d}-01", "s") for number in numbers]
+    renamed = dataset.rename(month="time").assign_coords(time=first_days)
+    return renamed.assign_attrs(nominal_year=str(NOMINAL_YEAR))
 
 
 def _find(dataset: xr.Dataset, axis: str) -> str | None:
@@ -125,26 +146,31 @@ def _refuse_curvilinear(dataset: xr.Dataset, dimensions: set[str], name: str) ->
 def whole_seconds(dataset: xr.Dataset, name: str) -> xr.Dataset:
     """Times rounded to seconds (axes in fractions of days are a few microseconds off).
 
+    Dates of a calendar without leap days are those of the standard one; its leap days are gaps.
+
     Raises:
-        InputError: another calendar than the standard one, or no dates at all.
+        InputError: a calendar with dates that the standard one does not have, or no dates at all.
     """
     times = dataset["time"]
     if times.size == 0:
         raise InputError(f"{name} is empty: its time axis has no entry")
+    values = times.values
     if times.dtype.kind == "O":
-        calendar = getattr(times.values.flat[0], "calendar", "unknown")
-        raise InputError(
-            f"{name} uses the calendar {calendar!r}; expected the standard one: convert its time "
-            "axis first (xarray's convert_calendar)"
-        )
-    if times.dtype.kind != "M":
+        calendar = getattr(values.flat[0], "calendar", "unknown")
+        if calendar not in _WITHIN_STANDARD:
+            raise InputError(
+                f"{name} uses the calendar {calendar!r}; expected the standard one, or one without "
+                "leap days: convert its time axis first (xarray's convert_calendar)"
+            )
+        values = np.array([date.isoformat() for date in values], dtype="datetime64[us]")
+    elif times.dtype.kind != "M":
         raise InputError(f"{name} has a time axis without dates (of type {times.dtype})")
-    values = times.values.astype("datetime64[ms]") + np.timedelta64(500, "ms")
+    values = values.astype("datetime64[ms]") + np.timedelta64(500, "ms")
     return dataset.assign_coords(time=values.astype("datetime64[s]"))
 
 
-def check_times(times: NDArray[np.datetime64], name: str) -> None:
-    """See that times strictly increase.
+def check_times(times: NDArray[np.datetime64], name: str, *, ordered: bool = True) -> None:
+    """See that all times are there and, where they are to be `ordered`, strictly increase.
 
     Raises:
         InputError: a missing, repeated or unsorted time; the first of them is named.
@@ -154,13 +180,18 @@ def check_times(times: NDArray[np.datetime64], name: str) -> None:
         raise InputError(f"{name} has no date at position {position} of its time axis")
     steps = np.diff(times)
     wrong = steps <= np.timedelta64(0, "s")
-    if not wrong.any():
+    if not ordered or not wrong.any():
         return
     position = int(np.argmax(wrong))
     time = times[position + 1].astype("datetime64[m]")
     if steps[position] == np.timedelta64(0, "s"):
         raise InputError(f"{name} has the time {time} twice; remove the duplicate")
     raise InputError(f"the times of {name} are not sorted: {time} follows a later one; sort them")
+
+
+def in_hours(length: np.timedelta64) -> str:
+    """A length of time for people: ``6 h``, ``0.5 h``."""
+    return f"{length / np.timedelta64(3600, 's'):g} h"
 
 
 def levels_in_hectopascal(level: xr.DataArray, name: str) -> NDArray[np.int64]:
@@ -218,7 +249,8 @@ def orient(dataset: xr.Dataset, name: str) -> xr.Dataset:
     else:
         dataset = dataset.isel(longitude=order)
     dataset = with_horizontal_axes(dataset, latitude, longitude)
-    dataset["time"].attrs = {}
+    if "time" in dataset.coords:
+        dataset["time"].attrs = {}
     try:
         Grid.of(dataset)
     except InputError as error:

@@ -19,38 +19,56 @@ from weathersvq.data.axes import (
     name_axes,
     orient,
     whole_seconds,
-    with_horizontal_axes,
 )
+from weathersvq.data.windows import Period
 from weathersvq.errors import InputError
-from weathersvq.grid import Grid
 from weathersvq.variables import VARIABLES, Channel, Variable, conversion, identify, variable
 
-_KEPT_ATTRIBUTES = ("title", "institution", "source", "references", "comment", "simulated")
+_KEPT_ATTRIBUTES = (
+    "title", "institution", "source", "references", "comment", "simulated", "nominal_year",
+    "statistics",
+)  # fmt: skip
+# Units of archives that don't write them: WeatherBench 2's humidity is from 0 to 1 (WeatherBench 1
+# calls it r, in percent), its orography in metres times gravity; CMIP's land is in percent.
+_UNITS_UNSAID = {
+    "relative_humidity": "1", "geopotential_at_surface": "m2 s-2", "sftlf": "%",
+}  # fmt: skip
 # A daily maximum has the standard name of the quantity itself, but is another one.
 _OTHER_STATISTICS = ("maximum", "minimum", "range", "standard_deviation", "variance")
 
 
 def to_canonical(
-    dataset: xr.Dataset, name: str, wanted: Collection[str] | None = None
+    dataset: xr.Dataset,
+    name: str,
+    wanted: Collection[str] | None = None,
+    *,
+    ordered: bool = True,
 ) -> xr.Dataset:
     """Bring a file's dataset into canonical form, lazily.
 
     Args:
         dataset: as xarray opens the file.
         name: of the source, for messages.
-        wanted: short names; others are neither converted nor checked. All that are known if None.
+        wanted: short names; others are neither converted nor checked. All that are known and have
+            times if None; static maps (land-sea mask) are taken only where they are named.
+        ordered: whether times must strictly increase; else they stay as the file has them.
 
     Returns:
-        Canonical dataset; without variables if the file knows none of those wanted.
+        Canonical dataset; without variables if the file knows none of those wanted. Static maps
+        have no time axis.
 
     Raises:
         InputError: no time, latitude or longitude axis, a grid that is not regular, times that are
             duplicated, unsorted or of another calendar, no known variable, units that are unknown.
     """
-    dataset = name_axes(dataset, name)
-    dataset = whole_seconds(dataset, name)
-    check_times(dataset["time"].values, name)
-    known = _known_fields(dataset)
+    static = frozenset(n for n in wanted or () if variable(n).static)
+    dataset = name_axes(dataset, name, time_needed=not static)
+    if "time" in dataset.dims:
+        dataset = _within_valid_times(whole_seconds(dataset, name), name)
+        check_times(dataset["time"].values, name, ordered=ordered)
+    known = _known_fields(dataset, static)
+    if not known and static:
+        return xr.Dataset()
     if not known:
         names = ", ".join(map(str, dataset.data_vars)) or "nothing"
         raise InputError(
@@ -66,35 +84,59 @@ def to_canonical(
                 f"{name} has {short_name} twice ({' and '.join(map(repr, file_names))}); "
                 "keep one of them"
             )
-        fields[short_name] = _field(dataset[file_names[0]], variable(short_name), name)
+        field = dataset[file_names[0]]
+        if short_name in static and "time" in field.dims:
+            # Reanalyses repeat their static maps at every time.
+            field = field.isel(time=0, drop=True)
+        fields[short_name] = _field(field, variable(short_name), name)
+    axes = ("time", "latitude", "longitude")
     canonical = xr.Dataset(
         fields,
-        coords={axis: dataset[axis].variable for axis in ("time", "latitude", "longitude")},
+        coords={axis: dataset[axis].variable for axis in axes if axis in dataset.coords},
         attrs={k: dataset.attrs[k] for k in _KEPT_ATTRIBUTES if k in dataset.attrs},
     )
     return orient(canonical, name).assign_attrs(source_name=name)
 
 
+def _within_valid_times(dataset: xr.Dataset, name: str) -> xr.Dataset:
+    """ARCO-ERA5's time axis runs decades past its data; its attributes say where these are."""
+    first, last = (dataset.attrs.get(f"valid_time_{end}") for end in ("start", "stop"))
+    if first is None or last is None:
+        return dataset
+    period = Period.parse(f"{first}/{last}")
+    times = dataset["time"].values
+    inside = np.flatnonzero((times >= period.start) & (times <= period.stop))
+    if inside.size == 0:
+        raise InputError(f"{name} says that its data are in {period}, but has no time there")
+    if inside.size == inside[-1] - inside[0] + 1:  # a slice stays lazy and cheap
+        return dataset.isel(time=slice(int(inside[0]), int(inside[-1]) + 1))
+    return dataset.isel(time=inside)
+
+
 def known_variables(dataset: xr.Dataset, name: str) -> tuple[str, ...]:
     """Short names of what a file's dataset holds."""
-    return tuple(_known_fields(name_axes(dataset, name)))
+    static = frozenset(v.name for v in VARIABLES if v.static)
+    return tuple(_known_fields(name_axes(dataset, name, time_needed=False), static))
 
 
-def _known_fields(dataset: xr.Dataset) -> dict[str, list[Hashable]]:
+def _known_fields(dataset: xr.Dataset, static: Collection[str] = ()) -> dict[str, list[Hashable]]:
     """Short names that the dataset holds, each with the names of its variables in the file.
 
     A name decides before a CF standard_name, which near-surface fields often share with those on
-    levels.
+    levels. Of static maps, only those in `static` are looked for.
     """
-    fields = {
+    maps = {
         file_name: field
         for file_name, field in dataset.data_vars.items()
-        if {"time", "latitude", "longitude"} <= set(field.dims)
+        if {"latitude", "longitude"} <= set(field.dims)
     }
+    fields = {file_name: field for file_name, field in maps.items() if "time" in field.dims}
     known: dict[str, list[Hashable]] = {}
-    for file_name in fields:
-        found = identify(str(file_name), {})
-        if found is not None:
+    for file_name, field in maps.items():
+        # GRIB's z is the ground where it is at the surface, and geopotential elsewhere.
+        kind = {k: v for k, v in field.attrs.items() if k == "GRIB_typeOfLevel"}
+        found = identify(str(file_name), kind)
+        if found is not None and (found.name in static if found.static else file_name in fields):
             known.setdefault(found.name, []).append(file_name)
     by_name = {file_name for file_names in known.values() for file_name in file_names}
     by_standard_name: dict[str, list[Hashable]] = {}
@@ -103,7 +145,7 @@ def _known_fields(dataset: xr.Dataset) -> dict[str, list[Hashable]]:
         if file_name in by_name or any(word in cell_methods for word in _OTHER_STATISTICS):
             continue
         found = identify(str(file_name), field.attrs)
-        if found is not None and found.name not in known:
+        if found is not None and found.name not in known and not found.static:
             by_standard_name.setdefault(found.name, []).append(file_name)
     return known | by_standard_name
 
@@ -151,68 +193,7 @@ def _to_canonical_units(field: xr.DataArray, found: Variable, name: str) -> tupl
             return conversion(found, str(units))
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-    # WeatherBench 2 gives relative humidity from 0 to 1, without units; WeatherBench 1 calls it r.
-    if found.units == "%" and field.name == found.weatherbench2:
-        return conversion(found, "1")
-    return 1.0, 0.0
-
-
-def join_parts(parts: Sequence[xr.Dataset], name: str) -> xr.Dataset:
-    """One canonical dataset from those of several files: along time, then variable by variable.
-
-    Variables that cover other times are cut to the times that all have.
-
-    Args:
-        parts: canonical datasets, in any order.
-        name: of the source, for messages.
-
-    Raises:
-        InputError: parts on other grids or levels, times that overlap, or none in common.
-    """
-    first, grid = parts[0], Grid.of(parts[0])
-    groups: dict[tuple[str, ...], list[xr.Dataset]] = {}
-    for part in parts:
-        own = Grid.of(part)
-        if not own.matches(grid):
-            raise InputError(
-                f"the parts of {name} are on two grids: {first.attrs['source_name']} on "
-                f"{grid.describe()}, {part.attrs['source_name']} on {own.describe()}"
-            )
-        # Rounding differs between files; only equal labels can be joined.
-        part = with_horizontal_axes(part, grid.latitude, grid.longitude)
-        groups.setdefault(tuple(sorted(map(str, part.data_vars))), []).append(part)
-    owners: dict[str, tuple[str, ...]] = {}
-    for names in groups:
-        for variable_name in names:
-            if owners.setdefault(variable_name, names) != names:
-                raise InputError(
-                    f"{name} has {variable_name} in files of unlike contents ("
-                    f"{', '.join(owners[variable_name])}; {', '.join(names)}); open those of one "
-                    "kind"
-                )
-    try:
-        joined = [_along_time(group, name) for group in groups.values()]
-        xr.align(*joined, join="exact", exclude=["time"])
-        together = xr.merge(joined, join="inner", compat="override", combine_attrs="override")
-    except xr.AlignmentError as error:
-        raise InputError(
-            f"the parts of {name} are on different levels; open those of one kind"
-        ) from error
-    if together.sizes["time"] == 0:
-        raise InputError(f"the variables of {name} have no time in common")
-    return together.assign_attrs(first.attrs | {"source_name": name})
-
-
-def _along_time(parts: Sequence[xr.Dataset], name: str) -> xr.Dataset:
-    if len(parts) == 1:
-        return parts[0]
-    ordered = sorted(parts, key=lambda part: part["time"].values[0])
-    joined = xr.concat(
-        ordered, dim="time", data_vars="minimal", coords="minimal", compat="override",
-        join="exact", combine_attrs="override",
-    )  # fmt: skip
-    check_times(joined["time"].values, name)
-    return joined
+    return conversion(found, _UNITS_UNSAID.get(str(field.name), found.units))
 
 
 def select_channels(dataset: xr.Dataset, channels: Sequence[Channel], name: str) -> xr.Dataset:
@@ -283,50 +264,3 @@ def load_fields(field: xr.DataArray) -> xr.DataArray:
             f"{what} can't be read ({' '.join(str(error).split())}); its file seems damaged: "
             "fetch or make it again"
         ) from error
-
-
-def check_values(dataset: xr.Dataset, channels: Sequence[Channel]) -> None:
-    """See that the values of a loaded window can be what they claim to be.
-
-    Args:
-        dataset: loaded; a variable a channel, named by it (`t2m`, `r@1000`).
-        channels: those to be looked at.
-
-    Raises:
-        InputError: a missing or impossible value, with variable, time and value.
-    """
-    for channel in channels:
-        field = dataset[str(channel)]
-        values = field.to_numpy()
-        quantity = variable(channel.name)
-        low, high = quantity.valid_range
-        missing = ~np.isfinite(values)
-        if missing.any():
-            raise InputError(
-                f"{channel} has missing values at {_time_of(field, missing)}; "
-                "choose another init or fill them"
-            )
-        outside = (values < low) | (values > high)
-        if not outside.any():
-            continue
-        worst = float(values[outside].flat[0])
-        raise InputError(
-            f"{channel} is {worst:g} at {_time_of(field, outside)}, but {quantity.long_name} "
-            f"lies between {low:g} and {high:g} {quantity.units}; {_hint(values, quantity)}"
-        )
-
-
-def _hint(values: np.ndarray, quantity: Variable) -> str:
-    """What the values look like, if not what they should be."""
-    if quantity.units == "K" and values.min() > -100 and values.max() < 70:
-        return "these look like degrees Celsius: set the units attribute to degC"
-    if quantity.units == "1" and values.min() >= -1 and values.max() <= 101:
-        return "these look like percent: set the units attribute to %"
-    if quantity.units == "%" and values.min() > -3000 and values.max() < 19000:
-        return "these look like percent taken for shares of one: set the units attribute to %"
-    return "check its units attribute"
-
-
-def _time_of(field: xr.DataArray, where: np.ndarray) -> str:
-    position = int(np.argwhere(where)[0][field.dims.index("time")])
-    return str(field["time"].values[position].astype("datetime64[m]"))

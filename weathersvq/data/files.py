@@ -6,7 +6,7 @@ Whatever is wrong with a file ends in one line that names it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -14,11 +14,16 @@ import xarray as xr
 from weathersvq.errors import InputError
 from weathersvq.variables import identify
 
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
 NETCDF = (".nc", ".nc4", ".netcdf", ".cdf")
 GRIB = (".grib", ".grb", ".grib2", ".grb2")
 # Dask chunks of files that have no chunks of their own: so many times, unless they take more room.
 TIMES_A_CHUNK = 240
 BYTES_A_CHUNK = 64 * 2**20
+# Stored chunks of very many times are left whole up to this size.
+LONGEST_CHUNK = 512 * 2**20
 
 
 def open_file(
@@ -76,9 +81,11 @@ def chunked(dataset: xr.Dataset) -> xr.Dataset:
             count = min(count, room)
     for field in dataset.data_vars.values():
         stored = field.encoding.get("preferred_chunks", {}).get(time, 1)
+        # A stored chunk that two tasks share would be read and unpacked twice.
         if 1 < stored <= count:
-            # A stored chunk that two tasks share would be read and unpacked twice.
             count -= count % stored
+        elif stored > count and stored * (field.nbytes // field.sizes[time]) <= LONGEST_CHUNK:
+            count = stored
     return dataset.chunk({time: count})
 
 
@@ -156,9 +163,10 @@ def _open_unlike_grib(file: str, options: dict[str, Any], label: str) -> list[xr
     found: dict[str, list[xr.Dataset]] = {}
     for dataset in cfgrib.open_datasets(file, backend_kwargs=options, decode_timedelta=False):
         for name, field in dataset.data_vars.items():
-            variable = identify(str(name), {})
+            kind = str(field.attrs.get("GRIB_typeOfLevel", ""))
+            variable = identify(str(name), {"GRIB_typeOfLevel": kind})
             if variable is not None:
-                alone = dataset[[name]].assign_attrs(kind=field.attrs.get("GRIB_typeOfLevel", ""))
+                alone = dataset[[name]].assign_attrs(kind=kind)
                 found.setdefault(variable.name, []).append(alone)
     if not found:
         raise InputError(f"{label!r} holds no known variable in its GRIB messages")
@@ -175,26 +183,36 @@ def _open_unlike_grib(file: str, options: dict[str, Any], label: str) -> list[xr
     return parts
 
 
-def open_zarr(store: str) -> xr.Dataset:
-    """Open a Zarr store by path or URL.
+def open_zarr(store: str | Store, label: str | None = None) -> xr.Dataset:
+    """Open a Zarr store.
+
+    Args:
+        store: path, or a store of Zarr's (see `data.remote`).
+        label: what to call it in messages; its path if None.
 
     Raises:
         InputError: a store that can't be read.
         FileNotFoundError: a URL with nothing behind it.
         OSError: a fault of the disk or the network.
     """
+    label = label or str(store)
     try:
         try:
             # With consolidated metadata (one read instead of many) where the store has them.
-            return xr.open_zarr(store, decode_timedelta=False, chunks={}, consolidated=True)
+            return chunked(_zarr_dataset(store, consolidated=True))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return xr.open_zarr(store, decode_timedelta=False, chunks={}, consolidated=False)
+            return chunked(_zarr_dataset(store, consolidated=False))
     except FileNotFoundError:
-        if "://" in store:
+        if "://" in label:
             raise
-        raise InputError(f"{store!r} is not a readable Zarr store") from None
+        raise InputError(f"{label!r} is not a readable Zarr store") from None
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{store!r} is not a readable Zarr store ({one_line(error)})") from error
+        raise InputError(f"{label!r} is not a readable Zarr store ({one_line(error)})") from error
+
+
+def _zarr_dataset(store: str | Store, *, consolidated: bool) -> xr.Dataset:
+    # Without Dask's chunks at first: many stored chunks are then fetched together, not one by one.
+    return xr.open_zarr(store, decode_timedelta=False, chunks=None, consolidated=consolidated)
 
 
 def one_line(error: BaseException) -> str:

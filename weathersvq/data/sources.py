@@ -10,6 +10,7 @@ import glob
 import os
 import re
 from collections.abc import Collection, Sequence
+from json import JSONDecodeError
 from pathlib import Path
 
 import xarray as xr
@@ -17,21 +18,31 @@ import xarray as xr
 from weathersvq.bundled import bundled_sample
 from weathersvq.data.axes import with_horizontal_axes
 from weathersvq.data.canonical import (
-    join_parts,
     known_variables,
     select_channels,
     to_canonical,
 )
-from weathersvq.data.files import GRIB, NETCDF, one_line, open_file, open_zarr
+from weathersvq.data.files import GRIB, NETCDF, open_file, open_zarr
+from weathersvq.data.join import join_parts
+from weathersvq.data.patience import DAMAGED
 from weathersvq.data.regrid import regrid_dataset
+from weathersvq.data.remote import (
+    DEFAULT_NETWORK,
+    Network,
+    archives,
+    fetch_files,
+    open_remote_zarr,
+    resolve,
+    retrying,
+)
+from weathersvq.data.store import is_prepared, usable_times
 from weathersvq.errors import InputError, near_misses
 from weathersvq.grid import GLOBAL_5625, Grid
 from weathersvq.variables import VARIABLES, Channel
 
-# Protocols whose packages come with the extra `cloud`.
-CLOUD = ("http", "https", "gs", "gcs")
-
 _WEATHERBENCH1 = re.compile(r"^(?P<folder>.+)_(?P<year>\d{4})_(?P<resolution>[\d.]+deg)\.nc$")
+# Land-sea mask and orography lie in one file without times.
+_WEATHERBENCH1_CONSTANTS = "constants_*deg.nc"
 
 # A dataset as its file has it, and what to call the file in messages.
 Part = tuple[xr.Dataset, str]
@@ -62,24 +73,74 @@ def open_source(
             is missing or unknown.
         OSError: a URL that can't be reached.
     """
-    name = os.fspath(source)
-    wanted = None if channels is None else dict.fromkeys(channel.name for channel in channels)
-    attributes: dict[str, str] = {}
-    if name == "sample":
-        parts = [(open_zarr(str(bundled_sample())), name)]
-    elif "://" in name:
-        parts = _open_url(name)
-    else:
-        parts, attributes = _open_local(name, channels)
-    canonical = _canonical(parts, name, wanted).assign_attrs(attributes)
-    if channels is not None:
-        canonical = select_channels(canonical, channels, name)
+    canonical = open_canonical(source, channels)
     return _on_target_grid(canonical, grid or GLOBAL_5625, method)
 
 
-def _canonical(parts: Sequence[Part], name: str, wanted: Collection[str] | None) -> xr.Dataset:
+def open_canonical(
+    source: str | os.PathLike[str],
+    channels: Sequence[Channel] | None = None,
+    *,
+    ordered: bool = True,
+    network: Network = DEFAULT_NETWORK,
+) -> xr.Dataset:
+    """Open a source as a canonical dataset on the grid that it has, without reading its fields.
+
+    Args:
+        source: see `open_source`.
+        channels: see `open_source`; static maps (land-sea mask) come only where they are named.
+        ordered: whether times must strictly increase; else they stay as the source has them.
+        network: how patiently a URL is read.
+
+    Returns:
+        See `open_source`. Of a prepared store, the coordinate `usable` (time,) says at which times
+        all fields are good.
+
+    Raises:
+        InputError, OSError: see `open_source`.
+    """
+    name = os.fspath(source)
+    wanted = None if channels is None else dict.fromkeys(channel.name for channel in channels)
+    parts, attributes = _open_parts(name, channels, network)
+    canonical = _canonical(parts, name, wanted, ordered).assign_attrs(attributes)
+    if channels is not None:
+        canonical = select_channels(canonical, channels, name)
+    if is_prepared(parts[0][0]):
+        chosen = channels or [Channel(str(variable_name)) for variable_name in canonical]
+        usable = usable_times(parts[0][0], chosen)
+        canonical = canonical.assign_coords(usable=("time", usable))
+    return canonical.assign_attrs(grid=Grid.of(canonical).describe())
+
+
+def source_variables(
+    source: str | os.PathLike[str], network: Network = DEFAULT_NETWORK
+) -> tuple[str, ...]:
+    """Short names of all that a source holds, static maps included.
+
+    Raises:
+        InputError, OSError: see `open_source`.
+    """
+    parts, _ = _open_parts(os.fspath(source), None, network)
+    return tuple(dict.fromkeys(v for part, label in parts for v in known_variables(part, label)))
+
+
+def _open_parts(
+    name: str, channels: Sequence[Channel] | None, network: Network
+) -> tuple[list[Part], dict[str, str]]:
+    """The files or stores of a source, as they are, and attributes that say more about it."""
+    if name == "sample":
+        return [(open_zarr(str(bundled_sample())), name)], {}
+    name = resolve(name)
+    if "://" in name:
+        return _open_url(name, network), {}
+    return _open_local(name, channels)
+
+
+def _canonical(
+    parts: Sequence[Part], name: str, wanted: Collection[str] | None, ordered: bool
+) -> xr.Dataset:
     """The parts of a source as one dataset."""
-    ready = [to_canonical(dataset, label, wanted) for dataset, label in parts]
+    ready = [to_canonical(part, label, wanted, ordered=ordered) for part, label in parts]
     found = {variable for part in ready for variable in part.data_vars}
     lacking = [variable for variable in wanted or () if variable not in found]
     if lacking:
@@ -88,7 +149,7 @@ def _canonical(parts: Sequence[Part], name: str, wanted: Collection[str] | None)
     useful = [part for part in ready if part.data_vars]
     if len(useful) == 1:
         return useful[0].assign_attrs(source_name=name)
-    return join_parts(useful, name)
+    return join_parts(useful, name, ordered=ordered)
 
 
 def _on_target_grid(dataset: xr.Dataset, target: Grid, method: str) -> xr.Dataset:
@@ -98,7 +159,8 @@ def _on_target_grid(dataset: xr.Dataset, target: Grid, method: str) -> xr.Datase
             dataset = regrid_dataset(dataset, target, method)
         # Rounded labels in files would keep data on one grid from fitting each other.
         dataset = with_horizontal_axes(dataset, target.latitude, target.longitude)
-    return dataset.assign_attrs(grid=Grid.of(dataset).describe())
+        dataset = dataset.assign_attrs(grid=target.describe())
+    return dataset
 
 
 def _open_local(name: str, channels: Sequence[Channel] | None) -> tuple[list[Part], dict[str, str]]:
@@ -115,9 +177,10 @@ def _open_local(name: str, channels: Sequence[Channel] | None) -> tuple[list[Par
         return [part for file in files for part in open_file(file)], {}
     if not path.exists():
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        known = ["sample", *archives(), *siblings]
         raise InputError(
-            f"no source at {name!r}{near_misses(path.name, ['sample', *siblings])}; expected "
-            "`sample`, a folder, a file, a Zarr store or a URL"
+            f"no source at {name!r}{near_misses(path.name, known)}; expected "
+            "`sample`, an archive's short name, a folder, a file, a Zarr store or a URL"
         )
     if path.is_file():
         return open_file(str(path)), {}
@@ -126,41 +189,42 @@ def _open_local(name: str, channels: Sequence[Channel] | None) -> tuple[list[Par
     return _open_weatherbench1(path, channels)
 
 
-def _open_url(url: str) -> list[Part]:
-    """Zarr by its URL; NetCDF and GRIB are fetched by fsspec's cache first."""
-    import fsspec
-
-    protocol = url.split("://")[0].split("::")[-1]
-    known = sorted(fsspec.available_protocols())
-    if protocol not in known:
-        raise InputError(f"unknown protocol in {url!r}; known are {', '.join(known)}")
+def _open_url(url: str, network: Network) -> list[Part]:
+    """Zarr by its URL; NetCDF and GRIB are fetched first, as their libraries read only files."""
     suffix = Path(url.split("?")[0]).suffix.lower()
     try:
-        # The NetCDF and GRIB libraries read local files only.
         if suffix in NETCDF + GRIB:
-            local = fsspec.open_local(f"simplecache::{url}")
-            copies = [local] if isinstance(local, str) else local
-            # Copies are named by a hash of the URL, so that no two URLs share one.
-            return [part for copy in copies for part in open_file(str(copy), suffix, url)]
-        return [(open_zarr(url), url)]
-    except ImportError as error:
-        install = "pip install 'weathersvq[cloud]'" if protocol in CLOUD else "install it"
-        raise InputError(
-            f"{url!r} needs a package for {protocol}:// ({one_line(error)}); {install}"
-        ) from error
+            return _open_copies(fetch_files(url, network), suffix, url)
+        return [(_open_remote_store(url, network), url)]
     except FileNotFoundError as error:
         raise InputError(f"nothing to read at {url!r}") from error
-    except _answers_of_servers(protocol) as error:
-        raise OSError(f"{url!r} can't be read: {one_line(error)}") from error
 
 
-def _answers_of_servers(protocol: str) -> tuple[type[Exception], ...]:
-    """Errors that a server answers with, where its library does not make them OSErrors."""
-    if protocol not in ("http", "https"):
-        return ()
-    import aiohttp
+def _open_remote_store(url: str, network: Network) -> xr.Dataset:
+    store = open_remote_zarr(url, network)
 
-    return (aiohttp.ClientError,)
+    def open_now() -> xr.Dataset:
+        try:
+            return open_zarr(store, url)
+        except InputError as error:
+            # The axes are read now, and may arrive damaged; other text than JSON is no store.
+            damage = error.__cause__
+            if isinstance(damage, DAMAGED) and not isinstance(damage, JSONDecodeError):
+                raise damage from error
+            raise
+
+    return retrying(open_now, repr(url), network)
+
+
+def _open_copies(copies: Sequence[Path], suffix: str, url: str) -> list[Part]:
+    parts = []
+    for copy in copies:
+        try:
+            parts += open_file(str(copy), suffix, url)
+        except InputError:
+            copy.unlink(missing_ok=True)  # or a cache would keep what is damaged
+            raise
+    return parts
 
 
 def _open_weatherbench1(
@@ -171,8 +235,9 @@ def _open_weatherbench1(
     Only the wanted variables are opened; years that lack in the middle are left as gaps and named
     in the attribute `missing_years`.
     """
-    known = {v.weatherbench1 for v in VARIABLES}
-    wanted = known if channels is None else {c.variable.weatherbench1 for c in channels}
+    known = {v.weatherbench1 for v in VARIABLES if not v.static}
+    asked = [] if channels is None else [c.variable for c in channels]
+    wanted = known if channels is None else {v.weatherbench1 for v in asked if not v.static}
     years: dict[str, dict[int, Path]] = {}
     resolutions: dict[str, Path] = {}
     folders = set()
@@ -209,6 +274,9 @@ def _open_weatherbench1(
         raise InputError(f"{str(root)!r} has no {', '.join(lacking)} of WeatherBench 1; {has}")
     parts: list[Part] = []
     missing: list[str] = []
+    if any(v.static for v in asked):
+        pattern = f"{glob.escape(str(root))}/**/{_WEATHERBENCH1_CONSTANTS}"
+        parts += [part for file in glob.glob(pattern, recursive=True) for part in open_file(file)]
     for folder, files in years.items():
         span = range(min(files), max(files) + 1)
         missing += [f"{folder} {year}" for year in span if year not in files]
