@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("variables", "grid", "models"),
     ("data", "output", "verify", "maps", "config"),
     ("batches", "checkpoint", "device"),
-    ("train", "runs", "forecast"),
+    ("train", "runs", "forecast", "progress"),
     ("evaluate", "inspect"),
     ("cli",),
 )

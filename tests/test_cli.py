@@ -207,3 +207,49 @@ def test_mistakes_in_a_config(run: Run, make_experiment: Callable[..., Experimen
     assert code == 2
     assert "bad.yaml, line" in error
     assert not Path("runs").exists()
+
+
+def test_a_store_is_prepared_inspected_and_forecast_from(run: Run) -> None:
+    command = ["prepare", "--source", "sample", "--vars", "t2m,uv10,tcc,r", "--period",
+               "2016-12-28/2017-01-03", "--scheduler", "synchronous", "--out", "week.zarr"]  # fmt: skip
+    code, out, err = run(*command)
+    assert (code, out.splitlines()[-1]) == (0, "wrote week.zarr")
+    assert "168 times from 2016-12-28T00:00 to 2017-01-03T23:00 of t2m, u10, v10, tcc, r" in out
+    assert "frames/s" in err
+    assert "MB/s read" in err
+    assert "complete and made by the same recipe" in run(*command)[1]
+    code, out, _ = run("inspect", "week.zarr")
+    assert "168 good" in out
+    with xr.open_zarr("week.zarr") as store:
+        mean = float(store.t2m.astype(float).mean())
+    assert f"mean {mean:.6g}, standard deviation" in out
+    forecasts = [run("forecast", "--init", "2017-01-01", "--var", "t2m", "--no-maps",
+                     "--source", source, "--out", f"{source}.nc")
+                 for source in ("week.zarr", "sample")]  # fmt: skip
+    assert [code for code, _, _ in forecasts] == [0, 0]
+    with xr.open_dataset("week.zarr.nc") as one, xr.open_dataset("sample.nc") as other:
+        np.testing.assert_array_equal(one.t2m, other.t2m)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "a.nc"], "'a.nc' is no name for a store; expected NAME.zarr"),
+        (["--scheduler", "locl"], "unknown scheduler 'locl'; did you mean 'local'?; expected"),
+        (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers at 'tcp://127.0.0.1:9'"),
+        (["--on-bad", "ignore"], "--on-bad 'ignore': input should be 'raise', 'mask' or 'skip'"),
+        (["--levels", "high"], "--levels 'high': input should be a valid integer"),
+        (["--derive", "wind"], "unknown variable 'wind'"),
+        (["--vars", "t2m,q"], "sample has no variable q; it has"),
+        (["--period", "1999"], "the period 1999 holds none of the source's times"),
+        (["--source", "weatherbench3"], "did you mean 'weatherbench2'"),
+    ],
+)
+def test_mistakes_with_prepare(run: Run, options: list[str], message: str) -> None:
+    asked = {"--source": "sample", "--out": "a.zarr", "--scheduler": "synchronous"}
+    asked |= dict(zip(options[::2], options[1::2], strict=True))
+    code, _, err = run("prepare", *[text for pair in asked.items() for text in pair])
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(Path().iterdir()) == []

@@ -62,6 +62,17 @@ def test_set_changes_a_key_at_any_depth(tmp_path: Path) -> None:
     assert experiment.data.inputs == (-2, 0)
 
 
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [("5.625", (32, 64)), ("2.8125", (64, 128)), ("'2.8125'", (64, 128)), ("1.40625", (128, 256))],
+)
+def test_grids_by_their_cells(tmp_path: Path, text: str, shape: tuple[int, int]) -> None:
+    data = load(tmp_path, GOOD, f"data.grid={text}").data
+    assert data.target_grid.shape == shape
+    assert data.grid == text.strip("'")
+    assert load(tmp_path, GOOD).data.grid == "5.625"
+
+
 def test_experiments_are_frozen(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(tmp_path, GOOD).train.epochs = 3
@@ -88,6 +99,12 @@ def test_experiments_are_frozen(tmp_path: Path) -> None:
             r"line 12: model.quantizer.codebok_size: .*codebook_size",
         ),
         ("codebook_size: 100", "codebook_size: 0", r"line 12: model.quantizer.codebook_size: 0: "),
+        (
+            "  inputs: 12",
+            "  grid: 1.5\n  inputs: 12",
+            r"line 5: data.grid: '?1.5'?: expected one of 5.625, 2.8125, 1.40625",
+        ),
+        ("[t2m, uv10]", "[t2m, lsm]", r"line 4: data.channels: .*lsm is a map without time"),
         ("name: small\n", "name: a/b\n", r"line 1: name: 'a/b'"),
     ],
 )

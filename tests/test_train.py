@@ -17,10 +17,21 @@ import pytest
 import torch
 import xarray as xr
 
+from weathersvq import batches
+from weathersvq import train as room
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.config import Experiment, TrainConfig
+from weathersvq.data.normalize import merge_moments, moments, statistics_to_json
+from weathersvq.data.sources import open_source
+from weathersvq.data.store import FORM, MARK, Status, status_name
+from weathersvq.data.windows import Period
 from weathersvq.errors import InputError
-from weathersvq.train import cosine_factor, train
+from weathersvq.forecast import forecast
+from weathersvq.grid import Grid
+from weathersvq.inspect import describe
+from weathersvq.runs import run_summary
+from weathersvq.train import cosine_factor, open_for, split_windows, train
+from weathersvq.variables import parse_channels
 
 Make = Callable[..., Experiment]
 
@@ -154,6 +165,122 @@ def test_bad_data_is_found_before_anything_is_written(
     with pytest.raises(InputError, match=message):
         train(make_experiment(data=section), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def flagged_store(wave_store: Path) -> Path:
+    """The wave as a prepared store: u10 is absent at hour 50 (30 December, 2 h), all good else."""
+    dataset = xr.open_zarr(wave_store, consolidated=True).load()
+    dataset.u10[50] = np.nan
+    period, channels = Period.parse("2016-12-28/2017-01-01"), parse_channels("t2m,u10")
+    parts = [moments(dataset.isel(time=slice(a, a + 40)), channels) for a in (0, 40, 80)]
+    for name in ("t2m", "u10"):
+        flags = np.full(dataset.sizes["time"], Status.GOOD, dtype=np.int8)
+        if name == "u10":
+            flags[50] = Status.ABSENT
+        dataset[status_name(name)] = ("time", flags)
+    dataset.attrs |= {MARK: FORM, "statistics": statistics_to_json(merge_moments(parts), period)}
+    dataset.to_zarr(wave_store, mode="w", zarr_format=2, consolidated=True)
+    return wave_store
+
+
+def test_flagged_times_are_never_trained_on_and_counted(
+    make_experiment: Make, flagged_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = make_experiment(train={"epochs": 1, "warmup_epochs": 0})
+    path = train(experiment, tmp_path / "run")
+    # 120 hours hold 113 windows of 8 hours; 8 of them touch hour 50, and every third is kept.
+    trained = load_checkpoint(path).training_data
+    assert trained["windows"] == 35 == len(range(0, 105, 3))
+    assert trained["windows_left_out_for_flags"] == 8
+    assert trained["windows_left_out_for_gaps"] == 0
+    assert trained["statistics"] == "stored"
+    assert ("trained on: windows_left_out_for_flags", "8") in describe(str(path))
+    # The last of those 35 windows ends at hour 117.
+    said = "left out: 8 that touch flagged times"
+    assert f"train: 35 windows, 118 frames (0.0019 GB in memory); {said}" in capsys.readouterr().err
+    assert run_summary(path.parent).endswith(f"; training windows {said}")
+    origins = split_windows(open_for(experiment), experiment, "train").origins
+    spans = origins[:, None] + np.arange(-3, 5)
+    assert not (spans == 50).any()
+    # u10 alone is bad there: t2m alone may use that time.
+    alone = make_experiment(data={"channels": ["t2m"]})
+    assert split_windows(open_for(alone), alone, "train").flagged == 0
+
+
+def test_a_split_that_is_all_flagged_says_so(
+    make_experiment: Make, flagged_store: Path, tmp_path: Path
+) -> None:
+    experiment = make_experiment(data={"train": "2016-12-30T00/2016-12-30T07"})
+    with pytest.raises(InputError, match=r"left out: 1 that touch flagged times\); the data reach"):
+        train(experiment, tmp_path / "run", progress=False)
+
+
+def test_gaps_are_counted(make_experiment: Make, wave_store: Path, tmp_path: Path) -> None:
+    dataset = xr.open_zarr(wave_store, consolidated=True).load().drop_isel(time=[50])
+    dataset.to_zarr(wave_store, mode="w", zarr_format=2, consolidated=True)
+    experiment = make_experiment(train={"epochs": 1, "warmup_epochs": 0})
+    trained = load_checkpoint(train(experiment, tmp_path / "run", progress=False)).training_data
+    assert (trained["windows_left_out_for_gaps"], trained["windows_left_out_for_flags"]) == (8, 0)
+    assert trained["statistics"] == "computed"
+
+
+def test_stopped_and_resumed_from_a_scratch_file_is_as_unbroken_in_memory(
+    make_experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = make_experiment(train={"epochs": 3})
+    whole = load_checkpoint(train(experiment, tmp_path / "whole", progress=False))
+    monkeypatch.setattr(batches, "MEMORY_LIMIT_BYTES", 0)
+    step = room.ForecastModule.training_step
+
+    def stop_in_third_epoch(self: room.ForecastModule, batch: batches.Batch, index: int) -> object:
+        if self.current_epoch == 2:
+            raise OSError("stopped")
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room.ForecastModule, "training_step", stop_in_third_epoch)
+        with pytest.raises(OSError, match="stopped"):
+            train(experiment, tmp_path / "broken", progress=False)
+    assert len(metrics(tmp_path / "broken")) == 2
+    resumed = load_checkpoint(train(experiment, tmp_path / "broken", resume=True, progress=False))
+    assert all(torch.equal(whole.weights[key], resumed.weights[key]) for key in whole.weights)
+    assert whole.training_data == resumed.training_data
+
+
+def test_a_run_older_than_a_key_can_be_resumed(make_experiment: Make, tmp_path: Path) -> None:
+    experiment = make_experiment(train={"epochs": 1, "warmup_epochs": 0})
+    path = train(experiment, tmp_path / "run", progress=False)
+    config = path.with_name("config.yaml")
+    lines = config.read_text().splitlines(keepends=True)
+    assert "  grid: '5.625'\n" in lines
+    config.write_text("".join(line for line in lines if "grid:" not in line))
+    assert train(experiment, path.parent, resume=True, progress=False) == path
+    with pytest.raises(InputError, match=r"data.grid: 5\.625 -> 2\.8125"):
+        train(make_experiment(data={"grid": "2.8125"}), path.parent, resume=True, progress=False)
+
+
+def test_finer_grids_go_through_training_and_forecasting(
+    make_experiment: Make, make_wave: Callable[..., xr.Dataset], tmp_path: Path
+) -> None:
+    store = tmp_path / "fine.zarr"
+    make_wave(steps=216, names=("t2m", "u10"), grid=Grid.equiangular(2.8125)).to_zarr(
+        store, zarr_format=2, consolidated=True
+    )
+    experiment = make_experiment(
+        data={"source": str(store), "grid": "2.8125", "train_every": 12, "evaluate_every": 24},
+        train={"epochs": 1, "warmup_epochs": 0},
+    )
+    checkpoint = load_checkpoint(train(experiment, tmp_path / "run", progress=False))
+    assert checkpoint.grid.shape == (64, 128)
+    assert checkpoint.experiment.data.grid == "2.8125"
+    dataset = open_source(store, parse_channels("t2m,u10"), grid=checkpoint.grid)
+    assert "regridded" not in dataset.attrs
+    result = forecast(checkpoint, dataset, np.array(["2017-01-04"], dtype="datetime64[s]"))
+    assert result.t2m.shape == (1, 4, 64, 128)
+    assert np.isfinite(result.t2m_error).all()
+    # A store on that grid is taken to 5.625 degrees where the config says nothing else.
+    assert Grid.of(open_for(make_experiment(data={"source": str(store)}))).shape == (32, 64)
 
 
 def test_missing_values_stop_the_run(

@@ -5,8 +5,12 @@ With `train` and `forecast`, the only place where xarray and torch meet.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +22,15 @@ from torch import Tensor
 from weathersvq.data.canonical import load_fields
 from weathersvq.data.channels import stack_channels
 from weathersvq.data.normalize import Normalization
-from weathersvq.data.windows import Offsets
+from weathersvq.data.pieces import time_pieces
+from weathersvq.data.windows import Offsets, good_times
 from weathersvq.errors import InputError
 from weathersvq.variables import parse_channels
 
-# A split below this size is held in memory as float32; a larger one is read window by window.
-MEMORY_LIMIT_BYTES = 8 * 2**30
+# A split below this size is held in memory, as float32; a larger one in a scratch file.
+MEMORY_LIMIT_BYTES = 4 * 2**30
+# Read and normalised at a time.
+PIECE_BYTES = 128 * 2**20
 
 # (n,) positions in time -> normalised (n, C, H, W)
 ReadFrames = Callable[[NDArray[np.intp]], Tensor]
@@ -48,55 +55,106 @@ def physical(values: Tensor, normalization: Normalization) -> NDArray[np.float32
     return values.detach().float().cpu().numpy() * std + mean
 
 
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Normalised frames of a stretch of time, all of them at hand.
+
+    Attributes:
+        values: (T, C, H, W).
+        first: position in time of the first one.
+        on_disk: whether they lie in a scratch file and not in memory.
+    """
+
+    values: Tensor
+    first: int
+    on_disk: bool
+
+    def __call__(self, positions: NDArray[np.intp]) -> Tensor:
+        """(n,) positions in time -> (n, C, H, W)."""
+        return self.values[torch.from_numpy(positions - self.first)]
+
+
 def frame_reader(
     dataset: xr.Dataset,
     normalization: Normalization,
     first: int,
     last: int,
-    memory_limit: int = MEMORY_LIMIT_BYTES,
-) -> ReadFrames:
-    """Access to the normalised frames at positions `first` to `last` (included) of a dataset.
+    memory_limit: int | None = None,
+    scratch: Path | None = None,
+    report: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Frames:
+    """Read the frames at positions `first` to `last` (included) of a dataset, once, and keep them.
 
-    They are held as one tensor where they fit below `memory_limit` bytes, else read from the store
-    as asked for.
+    They are kept in memory up to `memory_limit` bytes, else in a scratch file that is mapped into
+    memory. Reading windows from compressed chunks anew for each batch would cost
+    some ten times their size in decompression; the file costs one pass, and the system keeps as
+    much of it in memory as there is room for. It has no name, so that it is gone with the process,
+    however that ends.
+
+    Args:
+        dataset: canonical dataset. Frames at times that are not usable stay what they are.
+        normalization: names the channels.
+        first, last: positions in time.
+        memory_limit: bytes; MEMORY_LIMIT_BYTES if None.
+        scratch: folder of the scratch file; the system's folder for temporary files if None.
+        report: told how many frames of how many have been read.
 
     Raises:
-        InputError: missing values.
+        InputError: missing values at a usable time; no room for the scratch file.
+        OSError: faults of the disk.
     """
-    stacked = stack_channels(dataset, parse_channels(normalization.channels))
-    frame_bytes = 4 * int(np.prod(stacked.shape[1:]))
-    if frame_bytes * (last - first + 1) > memory_limit:
+    channels = parse_channels(normalization.channels)
+    stacked = stack_channels(dataset, channels).isel(time=slice(first, last + 1))
+    shape = (last + 1 - first, *stacked.shape[1:])
+    size = 4 * int(np.prod(shape))
 
-        def read(positions: NDArray[np.intp]) -> Tensor:
-            wanted, inverse = np.unique(positions, return_inverse=True)
-            values = load_fields(stacked.isel(time=wanted)).to_numpy()
-            _refuse_missing(values, stacked[wanted])
-            return normalized(values, normalization)[torch.from_numpy(inverse)]
+    def pieces() -> Iterator[NDArray[np.float32]]:
+        for piece in time_pieces(stacked.to_dataset(name="frames"), PIECE_BYTES):
+            part = load_fields(stacked.isel(time=piece))
+            _refuse_missing(part, good_times(dataset)[first:][piece])
+            yield normalized(part.to_numpy(), normalization).numpy()
+            report(piece.stop, shape[0])
 
-        return read
-
-    frames = torch.empty((last - first + 1, *stacked.shape[1:]), dtype=torch.float32)
-    # In blocks, so that no second copy of the whole split is ever made.
-    block = max(1, 2**28 // frame_bytes)
-    for start in range(first, last + 1, block):
-        stop = min(start + block, last + 1)
-        values = load_fields(stacked.isel(time=slice(start, stop))).to_numpy()
-        _refuse_missing(values, stacked[start:stop])
-        frames[start - first : stop - first] = normalized(values, normalization)
-
-    def gather(positions: NDArray[np.intp]) -> Tensor:
-        return frames[torch.from_numpy(positions - first)]
-
-    return gather
+    if size > (MEMORY_LIMIT_BYTES if memory_limit is None else memory_limit):
+        return Frames(_scratch_file(pieces(), shape, scratch), first, on_disk=True)
+    frames = torch.empty(shape, dtype=torch.float32)
+    done = 0
+    for values in pieces():
+        frames[done : done + len(values)] = torch.from_numpy(values)
+        done += len(values)
+    return Frames(frames, first, on_disk=False)
 
 
-def _refuse_missing(values: NDArray[np.float32], stacked: xr.DataArray) -> None:
-    """Bad data are found when they are read, not as a strange loss an hour later."""
-    if not np.isfinite(values).all():
-        time, channel = np.argwhere(~np.isfinite(values))[0][:2]
+def _scratch_file(
+    pieces: Iterator[NDArray[np.float32]], shape: tuple[int, ...], scratch: Path | None
+) -> Tensor:
+    """Pieces of (T, C, H, W) one after the other in a file without a name, as one tensor."""
+    folder = scratch or Path(tempfile.gettempdir())
+    needed, free = 4 * int(np.prod(shape)), shutil.disk_usage(folder).free
+    if needed > free:
         raise InputError(
-            f"{stacked['channel'].values[channel]} has missing values at "
-            f"{stacked['time'].values[time].astype('datetime64[m]')}; leave that time out"
+            f"the frames of a split take {needed / 1e9:.1f} GB as a scratch file, but there are "
+            f"{free / 1e9:.1f} GB free in {str(folder)!r}; make room, or name a folder of the run "
+            "on another disk with --out"
+        )
+    with tempfile.TemporaryFile(dir=folder) as file:
+        # Written, not mapped, so that a full disk is an error here and not a crash later.
+        for values in pieces:
+            file.write(np.ascontiguousarray(values).data)
+        file.flush()
+        # Private to this process: torch wants memory that can be written to.
+        return torch.from_numpy(np.memmap(file, np.float32, mode="c", shape=shape))
+
+
+def _refuse_missing(frames: xr.DataArray, usable: NDArray[np.bool_]) -> None:
+    """Bad data are found when they are read, not as a strange loss an hour later."""
+    # (time, channel)
+    missing = ~np.isfinite(frames.to_numpy()).all(axis=(2, 3)) & usable[:, None]
+    if missing.any():
+        time, channel = np.argwhere(missing)[0]
+        raise InputError(
+            f"{frames['channel'].values[channel]} has missing values at "
+            f"{frames['time'].values[time].astype('datetime64[m]')}; leave that time out"
         )
 
 

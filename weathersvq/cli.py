@@ -136,12 +136,92 @@ def train(
 
 
 @app.command()
+def prepare(
+    source: Annotated[
+        str,
+        typer.Option(help="An archive: a folder, files, a Zarr store, a URL, or an alias of one."),
+    ],
+    out: Annotated[Path, typer.Option(help="NAME.zarr.")],
+    vars_: Annotated[
+        str | None,
+        typer.Option("--vars", help="Such as t2m,uv10,r@1000; all that there are if not given."),
+    ] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="hPa, such as 150,500,850, of all variables on levels.")
+    ] = None,
+    derive: Annotated[
+        str | None, typer.Option(help="Variables to compute, such as ws10,r2m,tisr,lsm.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option(help="START/STOP, such as 2010/2018; all if not given.")
+    ] = None,
+    step: Annotated[str | None, typer.Option(help="Take every ..., such as 6h.")] = None,
+    grid: Annotated[
+        str, typer.Option(help="5.625, 2.8125, 1.40625 (degrees), `source`, or a file on it.")
+    ] = "5.625",
+    method: Annotated[str, typer.Option(help="conservative or bilinear.")] = "conservative",
+    on_bad: Annotated[
+        str,
+        typer.Option(help="Fields that can't be right: raise; mask them; or skip their times."),
+    ] = "raise",
+    train_period: Annotated[
+        str | None,
+        typer.Option(help="START/STOP of statistics and climatology; all if not given."),
+    ] = None,
+    scheduler: Annotated[
+        str, typer.Option(help="local (a process a core), synchronous, or tcp://HOST:PORT.")
+    ] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes of `local`.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder in which what is fetched is kept.")
+    ] = None,
+    deadline: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds after which a read that keeps failing is given up."),
+    ] = 600.0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a store made by another recipe.")
+    ] = False,
+) -> None:
+    """Turn an archive into a store of small maps to train on; stopped, it goes on where it was."""
+    from weathersvq.data.plan import make_plan, parse_request
+    from weathersvq.data.prepare import check_store_target, prepare
+    from weathersvq.data.remote import Network
+    from weathersvq.data.workers import check_scheduler, start_workers
+    from weathersvq.progress import PrepareLine
+
+    check_store_target(out)
+    check_scheduler(scheduler)
+    request = parse_request(
+        source=source, variables=vars_, levels=levels, derive=derive, period=period, step=step,
+        grid=grid, method=method, on_bad=on_bad, train_period=train_period,
+    )  # fmt: skip
+    plan = make_plan(request, Network(cache=cache, deadline_seconds=deadline))
+    console = _console()
+    console.print(plan.describe(), highlight=False, soft_wrap=True)
+    with start_workers(scheduler, workers) as crew:
+        if crew.dashboard:
+            console.print(f"Dask dashboard at {crew.dashboard}", highlight=False, soft_wrap=True)
+        with PrepareLine(len(plan.channels)) as line:
+            done = prepare(plan, out, crew, overwrite=overwrite, report=line)
+    if not done:
+        console.print(f"{out} is there already, complete and made by the same recipe")
+        return
+    _print_rows(str(out))
+    console.print(f"wrote {out}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def inspect(
     path: Annotated[
         str, typer.Argument(help="`sample`, `bundled`, a store, a checkpoint or a forecast.")
     ],
 ) -> None:
     """Say what a store, a checkpoint or a forecast holds."""
+    _print_rows(path)
+
+
+def _print_rows(path: str) -> None:
     from rich.table import Table
 
     from weathersvq.inspect import describe

@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from weathersvq.data.regrid import METHODS
 from weathersvq.data.windows import Offsets, Period, parse_step
 from weathersvq.errors import InputError, near_misses
+from weathersvq.grid import WEATHERBENCH_GRIDS, Grid
 from weathersvq.schema import Section
 from weathersvq.variables import Channel, parse_channels
 
@@ -42,6 +43,12 @@ def _period_text(value: object) -> object:
     return str(value) if isinstance(value, int | date) else value
 
 
+def _grid_text(value: object) -> object:
+    # ... and 5.625 as a number too.
+    return str(value) if isinstance(value, float) else value
+
+
+Split = Literal["train", "validation", "test"]
 PeriodText = Annotated[str, BeforeValidator(_period_text)]
 
 
@@ -69,12 +76,28 @@ class DataConfig(Section):
         description="where the best epoch is chosen; `test` repeats the published protocol, "
         "which saw the test period, and is named in every report",
     )
+    grid: Annotated[str, BeforeValidator(_grid_text)] = Field(
+        "5.625",
+        description="cells of a global source, in degrees: 5.625 (32 x 64), 2.8125 (64 x 128) or "
+        "1.40625 (128 x 256); a source on another grid is regridded. Regional data keep their own",
+    )
     regrid: str = Field("conservative", description="method for global sources on another grid")
 
     @field_validator("channels")
     @classmethod
     def _known_channels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(str, parse_channels(value)))
+        channels = parse_channels(value)
+        static = [channel.name for channel in channels if channel.variable.static]
+        if static:
+            raise ValueError(f"{static[0]} is a map without time, which can't be forecast")
+        return tuple(map(str, channels))
+
+    @field_validator("grid")
+    @classmethod
+    def _known_grid(cls, value: str) -> str:
+        if value not in WEATHERBENCH_GRIDS:
+            raise ValueError(f"expected one of {', '.join(WEATHERBENCH_GRIDS)} (degrees)")
+        return value
 
     @field_validator("regrid")
     @classmethod
@@ -106,7 +129,12 @@ class DataConfig(Section):
     def parsed_channels(self) -> tuple[Channel, ...]:
         return parse_channels(self.channels)
 
-    def period(self, split: Literal["train", "validation", "test"]) -> Period:
+    @property
+    def target_grid(self) -> Grid:
+        """Where global data are taken to."""
+        return Grid.equiangular(float(self.grid))
+
+    def period(self, split: Split) -> Period:
         return Period.parse(getattr(self, split))
 
 

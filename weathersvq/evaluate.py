@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from weathersvq.checkpoint import Checkpoint
-from weathersvq.data.climatology import evaluate_climatology, fit_climatology
-from weathersvq.data.windows import Period, window_origins
+from weathersvq.data.climatology import evaluate_climatology, fit_climatology, stored_for
+from weathersvq.data.windows import Period, Windows, find_windows, good_times
 from weathersvq.errors import InputError
 from weathersvq.forecast import Times, forecast
 from weathersvq.variables import parse_channels
@@ -25,25 +25,44 @@ def evaluation_inits(
     Raises:
         InputError: no window in the period.
     """
+    windows = evaluation_windows(checkpoint, dataset, period, every)
     times = dataset["time"].values
-    origins = window_origins(
-        times, checkpoint.step, checkpoint.experiment.data.offsets, period, every
-    )
-    if origins.size == 0:
+    if windows.origins.size == 0:
+        left_out = windows.describe_left_out()
         raise InputError(
-            f"the period {period} holds no window to evaluate; the data reach from "
+            f"the period {period} holds no window to evaluate"
+            f"{f' (left out: {left_out})' if left_out else ''}; the data reach from "
             f"{times[0].astype('datetime64[h]')} to {times[-1].astype('datetime64[h]')}"
         )
-    return times[origins].astype("datetime64[s]")
+    return times[windows.origins].astype("datetime64[s]")
+
+
+def evaluation_windows(
+    checkpoint: Checkpoint, dataset: xr.Dataset, period: Period, every: int = 1
+) -> Windows:
+    """The windows behind `evaluation_inits`, with how many were left out for gaps and flags."""
+    return find_windows(
+        dataset["time"].values,
+        checkpoint.step,
+        checkpoint.experiment.data.offsets,
+        period,
+        every,
+        good_times(dataset),
+    )
 
 
 def training_climatology(
     checkpoint: Checkpoint, dataset: xr.Dataset, harmonics: int = 3
 ) -> xr.Dataset:
-    """Coefficients of the climatology by day of year and hour over the model's training period."""
+    """Coefficients of the climatology by day of year and hour over the model's training period.
+
+    The one that a prepared store carries is taken where it was fitted to the same period.
+    """
     times = checkpoint.experiment.data.period("train").positions(dataset["time"].values)
     names = sorted({channel.name for channel in parse_channels(checkpoint.normalization.channels)})
-    return fit_climatology(dataset[names].isel(time=times), harmonics)
+    training = dataset[names].isel(time=times)
+    stored = stored_for(training, harmonics)
+    return fit_climatology(training, harmonics) if stored is None else stored
 
 
 def evaluate(
@@ -71,6 +90,8 @@ def evaluate(
         InputError: see `forecast.forecast` and `verify.verify`.
     """
     names = [c.name for c in parse_channels(checkpoint.normalization.channels)]
+    # Inits were chosen by it; beside scores it has no meaning.
+    dataset = dataset.drop_vars("usable", errors="ignore")
     parts: dict[str, list[xr.Dataset]] = {"model": [], "persistence": [], "climatology": []}
     for start in range(0, len(inits), INITS_AT_ONCE):
         chosen = inits[start : start + INITS_AT_ONCE]

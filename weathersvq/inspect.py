@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from weathersvq.bundled import bundled_model
+from weathersvq.data.axes import in_hours
 from weathersvq.data.canonical import time_step
 from weathersvq.data.channels import available_channels
-from weathersvq.data.sources import open_source
+from weathersvq.data.prepare import completeness
+from weathersvq.data.sources import open_canonical
+from weathersvq.data.store import read_flags, recipe_of, store_attributes
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.output import read_forecast
+from weathersvq.variables import Channel
 
 Row = tuple[str, str]
 
@@ -40,7 +46,7 @@ def describe(name: str) -> list[Row]:
 
 
 def _store(name: str) -> Iterator[Row]:
-    dataset = open_source(name)
+    dataset = open_canonical(name)
     times = dataset["time"].values
     step = time_step(dataset)
     yield "kind", "data"
@@ -49,12 +55,46 @@ def _store(name: str) -> Iterator[Row]:
     yield "grid", Grid.of(dataset).describe()
     yield (
         "times",
-        f"{_minute(times[0])} to {_minute(times[-1])}, {times.size} steps of {_hours(step)}",
+        f"{_minute(times[0])} to {_minute(times[-1])}, {times.size} steps of {in_hours(step)}",
     )
     gaps = int(np.sum(np.diff(times) != step))
     yield "gaps", str(gaps)
     yield "size", f"{dataset.nbytes / 2**20:.0f} MiB in memory"
-    yield from _attributes(dataset, "source", "regridded", "comment", "references")
+    yield from _attributes(dataset, "source", "comment", "references")
+    recipe = recipe_of(Path(name))
+    if recipe is not None:
+        yield from _prepared(Path(name), recipe, dataset)
+
+
+def _prepared(folder: Path, recipe: dict[str, Any], dataset: xr.Dataset) -> Iterator[Row]:
+    """How a store was made, what of it is good, and what else it carries."""
+    yield "prepared from", f"{recipe['source']} by weathersvq {recipe['version']}"
+    attributes = store_attributes(folder)
+    for label in ("method", "notes"):
+        if attributes.get(label):
+            yield label, attributes[label]
+    flags = read_flags(folder, recipe["fields"])
+    levels = {channel: tuple(values) for channel, values in recipe["fields"].items()}
+    for channel, counts in completeness(dataset["time"].values, flags, levels).items():
+        problems = ", ".join(
+            f"{entry['fields']} {status.replace('_', ' ')} (first {entry['first'][:16]})"
+            for status, entry in counts.items()
+            if status != "good"
+        )
+        good = counts.get("good", {"fields": 0})["fields"]
+        yield f"fields of {channel}", f"{good} good" + (f", {problems}" if problems else "")
+    if "statistics" in attributes:
+        statistics = json.loads(attributes["statistics"])
+        yield "statistics over", statistics["period"]
+        for channel, values in statistics["channels"].items():
+            units = Channel.parse(channel).variable.units
+            yield (
+                f"scale of {channel}",
+                f"mean {values['mean']:.6g}, standard deviation {values['std']:.6g}, "
+                f"{values['minimum']:.6g} to {values['maximum']:.6g}"
+                f"{'' if units == '1' else ' ' + units}, unweighted",
+            )
+    yield "climatology", attributes.get("climatology", "none")
 
 
 def _forecast(dataset: xr.Dataset) -> Iterator[Row]:
@@ -64,7 +104,7 @@ def _forecast(dataset: xr.Dataset) -> Iterator[Row]:
     yield "variables", ", ".join(map(str, dataset.data_vars))
     yield "grid", Grid.of(dataset).describe()
     yield "inits", f"{inits.size}, {_minute(inits[0])} to {_minute(inits[-1])}"
-    yield "leads", f"{leads.size}, {_hours(leads[0])} to {_hours(leads[-1])}"
+    yield "leads", f"{leads.size}, {in_hours(leads[0])} to {in_hours(leads[-1])}"
     yield from _attributes(dataset, "source", "history", "comment")
 
 
@@ -115,7 +155,3 @@ def _attributes(dataset: xr.Dataset, *names: str) -> Iterator[Row]:
 
 def _minute(time: np.datetime64) -> str:
     return str(time.astype("datetime64[m]"))
-
-
-def _hours(length: np.timedelta64) -> str:
-    return f"{length.astype('timedelta64[s]').astype(int) / 3600:g} h"

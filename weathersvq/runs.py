@@ -22,8 +22,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from weathersvq.batches import Batches, Frames
 from weathersvq.checkpoint import Checkpoint, load_checkpoint
 from weathersvq.config import Experiment, TrainConfig
+from weathersvq.data.windows import Windows, describe_left_out
 from weathersvq.errors import InputError
 from weathersvq.output import atomic_path
 
@@ -119,6 +121,56 @@ class KeepRun(Callback):
             trainer.should_stop = True
 
 
+class ReadingLine:
+    """One line while a split is read, and another on what was read and what left out."""
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+            transient=True,
+        )
+        self.task = self.bar.add_task(f"reading {split}", total=None)
+
+    def __enter__(self) -> ReadingLine:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        # In a log file the bar would leave an empty line.
+        if self.console.is_terminal:
+            self.bar.stop()
+
+    def __call__(self, done: int, of: int) -> None:
+        self.bar.update(self.task, completed=done, total=of)
+
+    def finish(self, batches: Batches, windows: Windows, folder: Path) -> None:
+        """Say how many windows there are, where their frames are, and what was left out."""
+        self._stop()
+        text = describe_split(self.split, batches, windows, folder)
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def describe_split(split: str, batches: Batches, windows: Windows, folder: Path) -> str:
+    """Such as `train: 5,241 windows, 120,000 frames (4.9 GB in memory); left out: ...`."""
+    line = f"{split}: {windows.origins.size:,} windows"
+    if isinstance(batches.read, Frames):
+        frames = batches.read.values
+        where = f"in a scratch file in {folder}" if batches.read.on_disk else "in memory"
+        line += f", {len(frames):,} frames ({frames.nbytes / 1e9:.2g} GB {where})"
+    left_out = windows.describe_left_out()
+    return f"{line}; left out: {left_out}" if left_out else line
+
+
 class ShowProgress(Callback):
     """One line: epochs, steps, loss, physical validation error, time left."""
 
@@ -198,10 +250,16 @@ def draw_learning_curve(path: Path, history: History, experiment: Experiment) ->
 
 
 def run_summary(folder: Path) -> str:
-    """One line on a finished run: best epoch and its scores."""
+    """One line on a finished run: best epoch, its scores, and training windows left out."""
     checkpoint = load_checkpoint(folder / MODEL_FILE, weights=False)
     scores = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in checkpoint.scores.items()
     )
-    return f"{checkpoint.experiment.name}: {scores}"
+    line = f"{checkpoint.experiment.name}: {scores}"
+    counts = (
+        int(checkpoint.training_data.get(f"windows_left_out_for_{why}", 0))
+        for why in ("gaps", "flags")
+    )
+    left_out = describe_left_out(*counts)
+    return f"{line}; training windows left out: {left_out}" if left_out else line

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 import xarray as xr
-import yaml
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
@@ -25,11 +23,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from weathersvq.batches import Batch, Batches, frame_reader
 from weathersvq.checkpoint import Checkpoint, model_shape
-from weathersvq.config import Experiment, TrainConfig
+from weathersvq.config import Experiment, Split, TrainConfig, load_experiment
 from weathersvq.data.canonical import time_step
 from weathersvq.data.normalize import Normalization, fit_normalization
 from weathersvq.data.sources import open_source
-from weathersvq.data.windows import Period, parse_step, window_origins
+from weathersvq.data.windows import Windows, find_windows, good_times, parse_step
 from weathersvq.device import choose_device
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
@@ -43,6 +41,7 @@ from weathersvq.runs import (
     MODEL_FILE,
     STATE_FILE,
     KeepRun,
+    ReadingLine,
     ShowProgress,
 )
 
@@ -173,12 +172,13 @@ class ForecastModule(lightning.LightningModule):
 
 
 def data_identity(
-    dataset: xr.Dataset, experiment: Experiment, normalization: Normalization, windows: int
+    dataset: xr.Dataset, experiment: Experiment, normalization: Normalization, windows: Windows
 ) -> dict[str, Any]:
     """What the model was trained on, for its checkpoint.
 
     The fingerprint is a SHA-256 of times, grid and statistics of the training split: other data
-    have another one, without every byte being read again.
+    have another one, without every byte being read again. Windows left out are counted before
+    thinning (`train_every`).
     """
     period = experiment.data.period("train")
     times = dataset["time"].values[period.positions(dataset["time"].values)]
@@ -190,7 +190,7 @@ def data_identity(
         "period": experiment.data.train,
         "first": str(times[0].astype("datetime64[s]")),
         "last": str(times[-1].astype("datetime64[s]")),
-        "windows": windows,
+        "windows": int(windows.origins.size),
     }
     content = {
         **identity,
@@ -202,7 +202,13 @@ def data_identity(
         "std": normalization.std,
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return {**identity, "fingerprint": digest}
+    return {
+        **identity,
+        "windows_left_out_for_gaps": windows.across_gaps,
+        "windows_left_out_for_flags": windows.flagged,
+        "statistics": normalization.origin,
+        "fingerprint": digest,
+    }
 
 
 def open_for(experiment: Experiment) -> xr.Dataset:
@@ -212,7 +218,9 @@ def open_for(experiment: Experiment) -> xr.Dataset:
         InputError: data with another step or without a variable.
     """
     data = experiment.data
-    dataset = open_source(data.source, data.parsed_channels, method=data.regrid)
+    dataset = open_source(
+        data.source, data.parsed_channels, grid=data.target_grid, method=data.regrid
+    )
     step = time_step(dataset)
     if step != parse_step(data.step):
         raise InputError(
@@ -222,44 +230,58 @@ def open_for(experiment: Experiment) -> xr.Dataset:
     return dataset
 
 
-def split_origins(
-    dataset: xr.Dataset, experiment: Experiment, split: str, period: Period, every: int
-) -> np.ndarray:
-    """Positions of the origins of a split's windows.
+def split_windows(dataset: xr.Dataset, experiment: Experiment, split: Split) -> Windows:
+    """The windows of one split: every n-th of those without a gap or a flagged time.
 
     Raises:
         InputError: a split without a single window.
     """
-    times = dataset["time"].values
-    data = experiment.data
-    origins = window_origins(times, parse_step(data.step), data.offsets, period, every)
-    if origins.size == 0:
+    times, data = dataset["time"].values, experiment.data
+    windows = find_windows(
+        times,
+        parse_step(data.step),
+        data.offsets,
+        data.period(split),
+        data.train_every if split == "train" else data.evaluate_every,
+        good_times(dataset),
+    )
+    if windows.origins.size == 0:
+        left_out = windows.describe_left_out()
         raise InputError(
             f"data.{split} ({getattr(data, split)}) holds no window of "
-            f"{len(data.inputs)} inputs and {len(data.targets)} targets; the data reach from "
+            f"{len(data.inputs)} inputs and {len(data.targets)} targets"
+            f"{f' (left out: {left_out})' if left_out else ''}; the data reach from "
             f"{times[0].astype('datetime64[h]')} to {times[-1].astype('datetime64[h]')}"
         )
-    return origins
+    return windows
 
 
 def split_batches(
     dataset: xr.Dataset,
     experiment: Experiment,
     normalization: Normalization,
-    split: str,
+    split: Split,
+    scratch: Path | None = None,
+    report: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Batches:
-    """Batches of one split: `train` (shuffled), `validation` or `test` (in order)."""
-    data, training = experiment.data, split == "train"
-    every = data.train_every if training else data.evaluate_every
-    period = Period.parse(getattr(data, split))
-    origins = split_origins(dataset, experiment, split, period, every)
+    """Batches of one split: `train` (shuffled), `validation` or `test` (in order).
+
+    Args:
+        dataset: of `open_for`.
+        experiment: resolved config.
+        normalization: of the training split.
+        split: which.
+        scratch, report: see `frame_reader`.
+    """
+    data = experiment.data
+    origins = split_windows(dataset, experiment, split).origins
     first, last = origins[0] + data.inputs[0], origins[-1] + data.targets[-1]
     return Batches(
-        frame_reader(dataset, normalization, int(first), int(last)),
+        frame_reader(dataset, normalization, int(first), int(last), scratch=scratch, report=report),
         origins,
         data.offsets,
         experiment.train.batch_size,
-        shuffle_seed=experiment.seed if training else None,
+        shuffle_seed=experiment.seed if split == "train" else None,
     )
 
 
@@ -272,8 +294,9 @@ def _prepare_folder(folder: Path, experiment: Experiment, resume: bool, overwrit
     """
     config_path = folder / CONFIG_FILE
     if resume and config_path.is_file():
-        before = yaml.safe_load(config_path.read_text(encoding="utf-8"))
-        changed = _differences(before, experiment.to_dict())
+        # Read as a config is, so that keys that are newer than the run have their defaults.
+        before = load_experiment(config_path)
+        changed = _differences(before.to_dict(), experiment.to_dict())
         if changed:
             raise InputError(
                 f"can't resume {str(folder)!r}: it was started with another config "
@@ -306,6 +329,24 @@ def _differences(before: Any, now: Any, path: str = "") -> list[str]:
             for line in _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
         ]
     return [] if before == now else [f"{path}: {before} -> {now}"]
+
+
+def _read_split(
+    dataset: xr.Dataset,
+    experiment: Experiment,
+    normalization: Normalization,
+    split: Split,
+    windows: Windows,
+    folder: Path,
+    progress: bool,
+) -> Batches:
+    """`split_batches`, with a line on what was read; scratch files go to the run's folder."""
+    if not progress:
+        return split_batches(dataset, experiment, normalization, split, folder)
+    with ReadingLine(split) as line:
+        batches = split_batches(dataset, experiment, normalization, split, folder, line)
+        line.finish(batches, windows, folder)
+    return batches
 
 
 def train(
@@ -342,16 +383,18 @@ def train(
     # Everything that can be wrong with the sizes and splits is found before data are read.
     torch.manual_seed(experiment.seed)
     build_model(experiment.model, shape)
-    for split in ("train", "validation", "test"):
-        split_origins(dataset, experiment, split, Period.parse(getattr(data, split)), 1)
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    windows = {split: split_windows(dataset, experiment, split) for split in splits}
     _prepare_folder(folder, experiment, resume, overwrite)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 
     normalization = fit_normalization(dataset, data.parsed_channels, data.period("train"))
-    batches = split_batches(dataset, experiment, normalization, "train")
-    validation = split_batches(dataset, experiment, normalization, data.selection)
-    identity = data_identity(dataset, experiment, normalization, int(batches.origins.size))
+    batches, validation = (
+        _read_split(dataset, experiment, normalization, split, windows[split], folder, progress)
+        for split in ("train", data.selection)
+    )
+    identity = data_identity(dataset, experiment, normalization, windows["train"])
 
     torch.manual_seed(experiment.seed)
     module = ForecastModule(experiment, shape, normalization, len(batches))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,10 +14,15 @@ import xarray as xr
 from weathersvq.data import climatology
 from weathersvq.data.climatology import (
     annual_basis,
+    climatology_sums,
     coefficient_names,
     evaluate_climatology,
     fit_climatology,
     hour_of_day,
+    merge_sums,
+    solve_climatology,
+    stored_climatology,
+    stored_for,
     year_phase,
 )
 from weathersvq.errors import InputError
@@ -81,7 +90,7 @@ def test_noise_is_averaged_out() -> None:
 def test_blocks_and_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch, block_bytes: int) -> None:
     series = make_series("2015-01-01", "2016-01-01", noise=1.0)
     expected = fit_climatology(series)
-    monkeypatch.setattr(climatology, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(climatology, "PIECE_BYTES", block_bytes)
     xr.testing.assert_allclose(fit_climatology(series.chunk(time=97)), expected, rtol=1e-5)
 
 
@@ -118,3 +127,118 @@ def test_hour_without_data() -> None:
     coefficients = fit_climatology(make_series("2015-01-01", "2016-01-01"))
     with pytest.raises(InputError, match=r"no values for 2016-01-01 03:00:00.*hours 0, 6, 12, 18"):
         evaluate_climatology(coefficients, [np.datetime64("2016-01-01T03")])
+
+
+def with_holes() -> xr.Dataset:
+    """A year of t2m and of r at two levels: t2m lacks a month, r@500 every tenth map."""
+    series = make_series("2015-01-01", "2016-01-01", noise=1.0)
+    levels = xr.DataArray([0.5, 2.0], {"level": [500, 1000]}, "level")
+    humidity = (series["t2m"] * levels).transpose("time", "level", ...).astype(np.float32)
+    dataset = series.assign(r=humidity)
+    dataset["t2m"][200:320, 1, 2] = np.nan
+    dataset["r"][::10, 0] = np.nan
+    usable = np.ones(dataset.sizes["time"], dtype=bool)
+    usable[200:320] = False
+    usable[::10] = False
+    return dataset.assign_coords(usable=("time", usable)).assign_attrs(source_name="nowhere")
+
+
+def in_parts(dataset: xr.Dataset, edges: list[int]) -> climatology.Sums:
+    bounds = [0, *edges, dataset.sizes["time"]]
+    return merge_sums(climatology_sums(dataset.isel(time=slice(a, b))) for a, b in pairwise(bounds))
+
+
+def test_each_field_is_fitted_to_its_own_whole_maps() -> None:
+    dataset = with_holes()
+    found = fit_climatology(dataset)
+    times = pd.DatetimeIndex(dataset["time"].values)
+    noon = hour_of_day(times) == 12
+    for name, level, bad in (
+        ("t2m", None, np.isin(np.arange(1460), np.arange(200, 320))),
+        ("r", 500, np.arange(1460) % 10 == 0),
+        ("r", 1000, np.zeros(1460, dtype=bool)),
+    ):
+        field = dataset[name] if level is None else dataset[name].sel(level=level)
+        rows = noon & ~bad
+        # The same by a least-squares routine on these maps alone.
+        expected = np.linalg.lstsq(
+            annual_basis(year_phase(times[rows]), 3),
+            field.values[rows, 2, 3].astype(np.float64),
+        )[0]
+        own = found[name] if level is None else found[name].sel(level=level)
+        got = own.sel(hour=12).transpose("coefficient", ...).values[:, 2, 3]
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_parts_in_one_order_always_give_the_same_bytes() -> None:
+    dataset = with_holes()
+    # Parts of less than a day lack hours of the day, which the others have.
+    edges = [1, 3, 500, 502, 1300]
+    first, again = in_parts(dataset, edges), in_parts(dataset, edges)
+    for name in ("t2m", "r"):
+        np.testing.assert_array_equal(first.right[name], again.right[name])
+    xr.testing.assert_identical(
+        solve_climatology(first, dataset), solve_climatology(again, dataset)
+    )
+    # ... and, to rounding, those of the whole.
+    whole = fit_climatology(dataset)
+    xr.testing.assert_allclose(solve_climatology(first, dataset), whole, rtol=1e-5, atol=1e-5)
+    assert whole.attrs["fitted_on"] == "2015-01-01T00:00:00/2015-12-31T18:00:00"
+    assert solve_climatology(first, dataset).attrs == whole.attrs
+    assert first.hours.tolist() == [0, 6, 12, 18]
+
+
+def test_sums_that_do_not_belong_together() -> None:
+    series = make_series("2015-01-01", "2015-01-03")
+    with pytest.raises(ValueError, match="unlike variables or harmonics"):
+        merge_sums([climatology_sums(series, 3), climatology_sums(series, 2)])
+    with pytest.raises(ValueError, match="no sums"):
+        merge_sums([])
+
+
+def test_a_variable_that_is_bad_half_the_year_is_named() -> None:
+    series = make_series("2015-01-01", "2016-01-01")
+    series["t2m"][:800, 0, 0] = np.nan
+    series = series.assign_coords(usable=("time", np.arange(1460) >= 800))
+    with pytest.raises(InputError, match=r"fitted to t2m in 2015-01-01.*must cover the year"):
+        fit_climatology(series)
+
+
+def test_a_stored_climatology_is_found_beside_its_store(tmp_path: Path) -> None:
+    store = tmp_path / "prepared.zarr"
+    training = with_holes()
+    training.drop_vars("usable").to_zarr(store, zarr_format=2, consolidated=True)
+    training.attrs["source_name"] = str(store)
+    assert stored_climatology(str(store)) is None
+    fitted = fit_climatology(training)
+    fitted.to_zarr(store, group="climatology", mode="a", zarr_format=2, consolidated=False)
+
+    found = stored_for(training, 3)
+    assert found is not None
+    xr.testing.assert_allclose(found, fitted, rtol=0, atol=0)
+    one_level = training[["r"]].sel(level=[1000])
+    assert stored_for(one_level, 3)["r"].sizes["level"] == 1
+    assert stored_for(one_level.drop_vars("usable"), 3).attrs == fitted.attrs
+
+
+@pytest.mark.parametrize(
+    ("change", "harmonics"),
+    [
+        (lambda d: d, 2),
+        (lambda d: d.isel(time=slice(0, -1)), 3),
+        (lambda d: d.isel(latitude=slice(0, 2)), 3),
+        (lambda d: d.assign(u10=d["t2m"]), 3),
+        (lambda d: d.assign_coords(level=[500, 850]), 3),
+        (lambda d: d.assign_attrs(source_name="sample"), 3),
+        (lambda d: d.assign_attrs(source_name="gs://bucket/store.zarr"), 3),
+        (lambda d: d.drop_attrs(), 3),
+    ],
+    ids=["harmonics", "period", "grid", "variable", "level", "sample", "remote", "nameless"],
+)
+def test_a_stored_climatology_of_something_else_is_not_taken(
+    tmp_path: Path, change: Callable[[xr.Dataset], xr.Dataset], harmonics: int
+) -> None:
+    training = with_holes().assign_attrs(source_name=str(tmp_path))
+    fit_climatology(training).to_zarr(tmp_path, group="climatology", mode="a", zarr_format=2)
+    assert stored_for(training, 3) is not None
+    assert stored_for(change(training), harmonics) is None

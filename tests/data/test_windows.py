@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weathersvq.data.windows import Offsets, Period, parse_step, parse_time, window_origins
+from weathersvq.data.windows import (
+    Offsets,
+    Period,
+    find_windows,
+    good_times,
+    parse_step,
+    parse_time,
+    window_origins,
+)
 from weathersvq.errors import InputError
 
 HOUR = np.timedelta64(3600, "s")
@@ -31,6 +42,48 @@ def test_gap_removes_exactly_the_windows_that_cross_it() -> None:
     np.testing.assert_array_equal(origins, [1, 2, 3, 6, 7, 8, 9])
 
 
+def test_left_out_windows_are_counted_by_hand() -> None:
+    # Hours 0..11 with 5 missing; 12 - 3 + 1 = 10 windows of 3 hours would fit into hours 0..11.
+    # Missing hour 5 costs those that start at hours 3, 4, 5: the last of them, 5..7, too. Hour 9
+    # (position 8) is flagged and costs those that start at 7, 8, 9 but not 6..8.
+    times = np.delete(hourly("2017-01-01", 12), 5)
+    usable = np.ones(11, dtype=bool)
+    usable[8] = False
+    windows = find_windows(times, HOUR, Offsets((-1, 0), (1,)), usable=usable)
+    assert (windows.across_gaps, windows.flagged) == (3, 3)
+    # Starts at hours 0, 1, 2, 6, so origins at hours 1, 2, 3, 7: positions 1, 2, 3, 6.
+    np.testing.assert_array_equal(windows.origins, [1, 2, 3, 6])
+    assert windows.describe_left_out() == "3 across gaps in time, 3 that touch flagged times"
+    # Thinning changes what is kept, not what was left out.
+    thinned = find_windows(times, HOUR, Offsets((-1, 0), (1,)), every=2, usable=usable)
+    np.testing.assert_array_equal(thinned.origins, [1, 3])
+    assert (thinned.across_gaps, thinned.flagged) == (3, 3)
+    assert find_windows(times[:5], HOUR, Offsets((0,), (1,))).describe_left_out() == ""
+
+
+def test_a_flagged_time_between_inputs_counts_though_it_is_not_read() -> None:
+    usable = np.ones(9, dtype=bool)
+    usable[2] = False
+    # Offsets -2, 0, 2: a window from 1 to 5 does not read time 2, but spans it.
+    origins = window_origins(hourly("2017-01-01", 9), HOUR, Offsets((-2, 0), (2,)), usable=usable)
+    np.testing.assert_array_equal(origins, [5, 6])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_periods_too_short_for_a_window_leave_none_out(count: int) -> None:
+    windows = find_windows(hourly("2017-01-01", count), HOUR, Offsets((-1, 0), (1,)))
+    assert windows.origins.size == windows.across_gaps == windows.flagged == 0
+
+
+def test_only_some_datasets_know_which_times_are_good(
+    make_wave: Callable[..., xr.Dataset],
+) -> None:
+    dataset = make_wave(steps=3)
+    assert good_times(dataset).tolist() == [True, True, True]
+    flagged = dataset.assign_coords(usable=("time", [True, False, True]))
+    assert good_times(flagged).tolist() == [True, False, True]
+
+
 def test_published_offsets_of_weatherbench_m() -> None:
     offsets = Offsets((-17, -11, -5, 0), (1, 7, 13, 19))
     assert not offsets.is_regular
@@ -47,6 +100,7 @@ def test_published_offsets_of_weatherbench_m() -> None:
     targets=st.integers(1, 5),
     split=st.tuples(st.integers(0, 79), st.integers(0, 79)),
     every=st.integers(1, 3),
+    bad=st.sets(st.integers(0, 79), max_size=5),
 )
 def test_no_window_straddles(
     count: int,
@@ -55,18 +109,21 @@ def test_no_window_straddles(
     targets: int,
     split: tuple[int, int],
     every: int,
+    bad: set[int],
 ) -> None:
     all_times = hourly("2016-12-30", count)
     times = np.delete(all_times, [g for g in gaps if g < count])
     start, stop = (np.datetime64("2016-12-30", "s") + h * HOUR for h in sorted(split))
     offsets = Offsets(tuple(range(1 - inputs, 1)), tuple(range(1, targets + 1)))
-    found = window_origins(times, HOUR, offsets, Period(start, stop), every)
-    # By brute force: every time of the window exists and lies in the period.
+    good = {t for i, t in enumerate(times) if i not in bad}
+    usable = np.array([t in good for t in times], dtype=bool)
+    found = window_origins(times, HOUR, offsets, Period(start, stop), every, usable)
+    # By brute force: every time of the window exists, is good and lies in the period.
     expected = [
         i
         for i, origin in enumerate(times)
         if all(
-            (origin + o * HOUR) in times and start <= origin + o * HOUR <= stop
+            (origin + o * HOUR) in good and start <= origin + o * HOUR <= stop
             for o in offsets.inputs + offsets.targets
         )
     ]
@@ -79,6 +136,23 @@ def test_periods_include_the_whole_last_day_month_or_year() -> None:
     assert Period.parse("2015-12-31/2016-01-01").positions(times).size == 8
     assert Period.parse("2016-01-01T01/2016-01-01T02").positions(times).tolist() == [5, 6]
     assert not Period.parse("2015").overlaps(Period.parse("2016/2017"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2010/2015", "2010-01-01T00/2015-12-31T23", True),
+        ("2010/2015", "2009-12-31T23:30/2015-12-31T23:10", True),  # no hour more, none less
+        ("2010/2015", "2010-01-01T00/2015-12-31T22", False),
+        ("2010/2015", "2010-01-01T01/2015-12-31T23", False),
+        ("2010/2015", "2009-12-31T23/2015", False),
+    ],
+)
+@pytest.mark.parametrize("through", ["2012-05-05T06", "2001-01-01T00", "2030-01-01T00"])
+def test_periods_that_hold_the_same_hours(one: str, other: str, same: bool, through: str) -> None:
+    first, second = Period.parse(one), Period.parse(other)
+    assert first.same_times(second, np.datetime64(through, "ns"), HOUR) is same
+    assert second.same_times(first, np.datetime64(through, "s"), HOUR) is same
 
 
 @pytest.mark.parametrize("text", ["2016/2015", "yesterday", "2016-13/2017", "", "2016/"])

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from weathersvq.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def parse_time(text: str) -> np.datetime64:
@@ -85,6 +89,18 @@ class Period:
         last = np.searchsorted(times, self.stop, side="right")
         return np.arange(first, last)
 
+    def same_times(self, other: Period, time: np.datetime64, step: np.timedelta64) -> bool:
+        """Whether both hold the same times of an endless series through `time`, every `step`.
+
+        `2010/2015` and `2010-01-01/2015-12-31T23` are the same period of hourly data.
+        """
+
+        def ends(period: Period) -> tuple[int, int]:
+            # The first is rounded up: floor division of the negative.
+            return -int((time - period.start) // step), int((period.stop - time) // step)
+
+        return ends(self) == ends(other)
+
     def overlaps(self, other: Period) -> bool:
         return bool(self.start <= other.stop and other.start <= self.stop)
 
@@ -121,17 +137,49 @@ class Offsets:
         )
 
 
-def window_origins(
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Where the windows of a period are, and how many more it could hold.
+
+    Attributes:
+        origins: (m,) ascending positions in time.
+        across_gaps: windows left out since a time between their first and their last is missing.
+        flagged: windows left out since a time between their first and their last is not usable.
+            Both count all windows that a period without gaps and flags would hold between its first
+            and its last time, also those that thinning (`every`) would have passed over.
+    """
+
+    origins: NDArray[np.intp]
+    across_gaps: int
+    flagged: int
+
+    def describe_left_out(self) -> str:
+        """See `describe_left_out`."""
+        return describe_left_out(self.across_gaps, self.flagged)
+
+
+def describe_left_out(across_gaps: int, flagged: int) -> str:
+    """Such as `12 across gaps in time, 3 that touch flagged times`; empty if there are none."""
+    parts = []
+    if across_gaps:
+        parts.append(f"{across_gaps:,} across gaps in time")
+    if flagged:
+        parts.append(f"{flagged:,} that touch flagged times")
+    return ", ".join(parts)
+
+
+def find_windows(
     times: NDArray[np.datetime64],
     step: np.timedelta64,
     offsets: Offsets,
     period: Period | None = None,
     every: int = 1,
-) -> NDArray[np.intp]:
-    """Positions in `times` of the origins of all windows that lie wholly in the period.
+    usable: NDArray[np.bool_] | None = None,
+) -> Windows:
+    """All windows that lie wholly in the period, and how many were left out.
 
     A window takes `times[origin + offset]`; it is left out where any time between its first and
-    its last is missing, so it never reaches across a gap, nor out of its split.
+    its last is missing or not usable, so it never reaches across a gap, nor out of its split.
 
     Args:
         times: (n,) strictly increasing.
@@ -139,14 +187,47 @@ def window_origins(
         offsets: of inputs and targets, in steps.
         period: split; all times if None.
         every: keep each `every`-th window only.
+        usable: (n,) whether the data are good at each time; all are if None.
+    """
+    positions = np.arange(times.size) if period is None else period.positions(times)
+    if positions.size == 0:
+        return Windows(positions, 0, 0)
+    before, after = -offsets.inputs[0], offsets.targets[-1]
+    # A period without gaps between the same ends would hold so many.
+    steps = int((times[positions[-1]] - times[positions[0]]) // step)
+    possible = max(0, steps + 1 - before - after)
+    origins = positions[before : max(before, positions.size - after)]
+    span = times[origins + after] - times[origins - before]
+    whole = origins[span == (before + after) * step]
+    kept = whole
+    if usable is not None:
+        # bad[i]: times before position i that are not usable.
+        bad = np.concatenate([[0], np.cumsum(~usable)])
+        kept = whole[bad[whole + after + 1] == bad[whole - before]]
+    return Windows(kept[::every], possible - whole.size, whole.size - kept.size)
+
+
+def window_origins(
+    times: NDArray[np.datetime64],
+    step: np.timedelta64,
+    offsets: Offsets,
+    period: Period | None = None,
+    every: int = 1,
+    usable: NDArray[np.bool_] | None = None,
+) -> NDArray[np.intp]:
+    """Positions in `times` of the origins of all windows: see `find_windows`.
 
     Returns:
         (m,) ascending positions.
     """
-    positions = np.arange(times.size) if period is None else period.positions(times)
-    if positions.size == 0:
-        return positions
-    before, after = -offsets.inputs[0], offsets.targets[-1]
-    origins = positions[before : max(before, positions.size - after)]
-    span = times[origins + after] - times[origins - before]
-    return origins[span == (before + after) * step][::every]
+    return find_windows(times, step, offsets, period, every, usable).origins
+
+
+def good_times(dataset: xr.Dataset) -> NDArray[np.bool_]:
+    """(T,) whether the data are good at each time: all of them, unless the dataset knows better.
+
+    A prepared store's dataset says so in its coordinate `usable`.
+    """
+    if "usable" in dataset.coords:
+        return np.asarray(dataset["usable"].values, dtype=bool)
+    return np.ones(dataset.sizes["time"], dtype=bool)
