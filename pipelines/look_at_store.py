@@ -5,7 +5,6 @@ python pipelines/look_at_store.py era5_32x64.zarr [picture.png]
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +13,12 @@ import typer
 from cartopy import crs
 from cartopy.mpl.geoaxes import GeoAxes
 from matplotlib.figure import Figure
+from running import run_script
 
 from weathersvq.data.channels import available_channels, channel_field
 from weathersvq.data.files import open_zarr
 from weathersvq.data.sources import open_canonical
 from weathersvq.data.store import usable_times
-from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.maps import add_coastlines, colours_of, save_figure
 
@@ -88,8 +87,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+    run_script(main)

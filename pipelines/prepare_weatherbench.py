@@ -13,13 +13,13 @@ name a WeatherBench 1 folder of 5.625 degrees with --source.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from look_at_store import look_at
 from rich.console import Console
+from running import run_script
 
 from weathersvq.data.plan import Request, make_plan
 from weathersvq.data.prepare import prepare
@@ -80,8 +80,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+    run_script(main)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from weathersvq.data.windows import Period
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
-from weathersvq.variables import variable
+from weathersvq.variables import AXES, variable
 
 Floats = NDArray[np.floating]
 
@@ -156,34 +156,12 @@ STORES = (SURFACE, ON_LEVELS)
 def empty_dataset(store: Store, period: Days, grid: Grid, source: str) -> xr.Dataset:
     """Lazy dataset of the whole period, all missing: the form into which chunks are written."""
     coords: dict[str, Any] = {
-        "time": ("time", period.times(store.step), {"standard_name": "time", "axis": "T"}),
-        "latitude": (
-            "latitude",
-            grid.latitude,
-            {
-                "standard_name": "latitude",
-                "long_name": "latitude",
-                "units": "degrees_north",
-                "axis": "Y",
-            },
-        ),
-        "longitude": (
-            "longitude",
-            grid.longitude,
-            {
-                "standard_name": "longitude",
-                "long_name": "longitude",
-                "units": "degrees_east",
-                "axis": "X",
-            },
-        ),
+        "time": ("time", period.times(store.step), AXES["time"]),
+        "latitude": ("latitude", grid.latitude, AXES["latitude"]),
+        "longitude": ("longitude", grid.longitude, AXES["longitude"]),
     }
     if store.levels:
-        coords["level"] = (
-            "level",
-            np.array(store.levels, dtype=np.int32),
-            {"standard_name": "air_pressure", "units": "hPa", "positive": "down", "axis": "Z"},
-        )
+        coords["level"] = ("level", np.array(store.levels, dtype=np.int32), AXES["level"])
     sizes = {name: len(value[1]) for name, value in coords.items()}
     shape = tuple(sizes[name] for name in store.dims)
     chunks = (DAYS_A_CHUNK * store.steps_a_day, *shape[1:])

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 import xarray as xr
 from matplotlib.figure import Figure
+from running import run_script
 from scores_report import LABELS, draw_by_lead, lead_rows, markdown_table
 from variants import Variant, console, train_all
 
@@ -188,4 +189,4 @@ def findings(scores: xr.Dataset) -> list[str]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_script(main)

@@ -17,6 +17,7 @@ import numpy as np
 import typer
 import xarray as xr
 from matplotlib.figure import Figure
+from running import run_script
 from scores_report import draw_by_lead, lead_rows, markdown_table, with_range
 from variants import Variant, console, train_all
 
@@ -195,4 +196,4 @@ def findings(mse: xr.DataArray) -> list[str]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_script(main)

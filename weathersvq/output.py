@@ -33,7 +33,7 @@ from zarr.storage import MemoryStore
 
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
-from weathersvq.variables import VARIABLES, Variable, variable
+from weathersvq.variables import AXES, VARIABLES, Variable, variable
 
 SUFFIXES = (".nc", ".zarr")
 TRUTH, ERROR = "_truth", "_error"
@@ -48,28 +48,6 @@ MISSING = np.float32(9.969209968386869e36)
 
 # Bytes of one chunk of a Zarr array: it holds one init, all of the map and as many leads as fit.
 CHUNK_BYTES = 16 * 2**20
-
-_COORDINATES: Mapping[str, dict[str, str]] = {
-    "latitude": {
-        "standard_name": "latitude",
-        "long_name": "latitude",
-        "units": "degrees_north",
-        "axis": "Y",
-    },
-    "longitude": {
-        "standard_name": "longitude",
-        "long_name": "longitude",
-        "units": "degrees_east",
-        "axis": "X",
-    },
-    "level": {
-        "standard_name": "air_pressure",
-        "long_name": "pressure level",
-        "units": "hPa",
-        "positive": "down",
-        "axis": "Z",
-    },
-}
 
 
 @contextmanager
@@ -232,9 +210,9 @@ def _clean(forecast: xr.Dataset) -> xr.Dataset:
 
 
 def _described_grid(dataset: xr.Dataset) -> xr.Dataset:
-    for name, attributes in _COORDINATES.items():
+    for name in ("level", "latitude", "longitude"):
         if name in dataset.coords:
-            dataset[name].attrs = dict(attributes)
+            dataset[name].attrs = dict(AXES[name])
     if "level" in dataset.coords:
         dataset = dataset.assign_coords(level=dataset["level"].astype(np.int32))
     return dataset

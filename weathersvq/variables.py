@@ -166,6 +166,30 @@ VARIABLES: tuple[Variable, ...] = (
     ),
 )  # fmt: skip
 
+# CF attributes of the axes of everything that is written.
+AXES: Mapping[str, Mapping[str, str]] = {
+    "time": {"standard_name": "time", "long_name": "time", "axis": "T"},
+    "level": {
+        "standard_name": "air_pressure",
+        "long_name": "pressure level",
+        "units": "hPa",
+        "positive": "down",
+        "axis": "Z",
+    },
+    "latitude": {
+        "standard_name": "latitude",
+        "long_name": "latitude",
+        "units": "degrees_north",
+        "axis": "Y",
+    },
+    "longitude": {
+        "standard_name": "longitude",
+        "long_name": "longitude",
+        "units": "degrees_east",
+        "axis": "X",
+    },
+}
+
 GROUPS: Mapping[str, tuple[str, ...]] = {"uv10": ("u10", "v10")}
 
 # units as files spell them -> (canonical units, scale, offset): canonical = scale * value + offset

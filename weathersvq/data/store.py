@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from weathersvq.data.axes import DIMENSIONS
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
-from weathersvq.variables import Channel, variable
+from weathersvq.variables import AXES, Channel, variable
 
 # Attribute that marks a prepared store; its value is the version of the form below.
 MARK = "weathersvq_store"
@@ -95,40 +95,12 @@ def empty_dataset(
     """
     levels = sorted({level for several in fields.values() for level in several})
     coords: dict[str, Any] = {
-        "time": ("time", times, {"standard_name": "time", "long_name": "time", "axis": "T"}),
-        "latitude": (
-            "latitude",
-            grid.latitude,
-            {
-                "standard_name": "latitude",
-                "long_name": "latitude",
-                "units": "degrees_north",
-                "axis": "Y",
-            },
-        ),
-        "longitude": (
-            "longitude",
-            grid.longitude,
-            {
-                "standard_name": "longitude",
-                "long_name": "longitude",
-                "units": "degrees_east",
-                "axis": "X",
-            },
-        ),
+        "time": ("time", times, AXES["time"]),
+        "latitude": ("latitude", grid.latitude, AXES["latitude"]),
+        "longitude": ("longitude", grid.longitude, AXES["longitude"]),
     }
     if levels:
-        coords["level"] = (
-            "level",
-            np.array(levels, dtype=np.int32),
-            {
-                "standard_name": "air_pressure",
-                "long_name": "pressure level",
-                "units": "hPa",
-                "positive": "down",
-                "axis": "Z",
-            },
-        )
+        coords["level"] = ("level", np.array(levels, dtype=np.int32), AXES["level"])
     sizes = {name: len(value[1]) for name, value in coords.items()}
     blocks = {"time": chunk, "level": 1, "latitude": grid.shape[0], "longitude": grid.shape[1]}
 
