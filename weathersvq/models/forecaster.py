@@ -132,6 +132,19 @@ class Forecaster(nn.Module, ABC):
         """(B, T_in, C_in, H, W) -> (B, T_out, C_out, H, W)."""
         return self.forward_with_losses(x)[0]
 
+    def forward_in_training(self, x: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Losses]:
+        """As `forward_with_losses`, for models that learn from more than their own output.
+
+        Recurrent models sometimes read the truth instead of what they gave (scheduled sampling),
+        and some losses compare courses in time; most models need neither.
+
+        Args:
+            x: (B, T_in, C_in, H, W).
+            targets: (B, T_out, C_out, H, W), the truth.
+            step: optimiser steps so far, for schedules.
+        """
+        return self.forward_with_losses(x)
+
     def forward_with_losses(self, x: Tensor) -> tuple[Tensor, Losses]:
         """As `forward`, with the auxiliary losses, averaged over applications of the network.
 
