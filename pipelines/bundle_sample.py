@@ -19,8 +19,8 @@ import numpy as np
 import xarray as xr
 from sample_store import DAYS_A_CHUNK, HOURS_A_DAY, SURFACE, Days
 
+from weathersvq.atomic import atomic_path
 from weathersvq.errors import InputError
-from weathersvq.output import atomic_path
 
 BUNDLED = Path(__file__).parents[1] / "weathersvq" / "bundled" / "sample.zarr"
 # Twelve days of inits before and nine after the new year that the first command starts from.

@@ -28,10 +28,10 @@ from sample_store import ON_LEVELS, SURFACE
 from scores_report import markdown_table
 from speedy import GRAVITY
 
+from weathersvq.atomic import atomic_path
 from weathersvq.errors import InputError
 from weathersvq.grid import GLOBAL_5625
 from weathersvq.maps import add_coastlines
-from weathersvq.output import atomic_path
 
 Float = NDArray[np.float64]
 

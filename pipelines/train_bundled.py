@@ -20,10 +20,10 @@ from running import run_script
 from scores_report import LABELS, draw_by_lead, lead_rows, markdown_table
 from variants import Variant, console, train_all
 
+from weathersvq.atomic import atomic_path
 from weathersvq.bundled import bundled_model
 from weathersvq.checkpoint import Checkpoint, load_checkpoint
 from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
-from weathersvq.output import atomic_path
 from weathersvq.train import open_for
 from weathersvq.variables import variable
 

@@ -21,12 +21,12 @@ from running import run_script
 from scores_report import draw_by_lead, lead_rows, markdown_table, with_range
 from variants import Variant, console, train_all
 
+from weathersvq.atomic import atomic_path
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.config import load_experiment
 from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
 from weathersvq.forecast import forecast
 from weathersvq.maps import error_map, save_figure
-from weathersvq.output import atomic_path
 from weathersvq.train import open_for
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ PACKAGE = Path(weathersvq.__file__).parent
 
 # From the bottom: a module imports from its own floor or from those below.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "schema", "bundled"),
+    ("errors", "schema", "atomic", "bundled"),
     ("variables", "grid", "models"),
     ("data", "output", "verify", "maps", "config"),
     ("batches", "checkpoint", "device"),

@@ -16,10 +16,10 @@ import xarray as xr
 from compliance_checker.cf.cf_1_8 import CF1_8Check
 from compliance_checker.runner import CheckSuite
 
+from weathersvq.atomic import atomic_path
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.output import (
-    atomic_path,
     check_target,
     read_forecast,
     write_forecast,
@@ -487,9 +487,9 @@ class TestReading:
 
 def without_attributes(forecast: xr.Dataset) -> xr.Dataset:
     """What reading gives back: attributes of the data variables are those of CF."""
-    from weathersvq.output import _described
+    from weathersvq.output.form import described as attributes_of
 
     described = forecast.copy()
     for name in described.data_vars:
-        described[name].attrs = _described(str(name))
+        described[name].attrs = attributes_of(str(name))
     return described

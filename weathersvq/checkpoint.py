@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from weathersvq import __version__
+from weathersvq.atomic import atomic_path
 from weathersvq.config import Experiment, experiment_from_dict
 from weathersvq.data.normalize import Normalization
 from weathersvq.data.windows import parse_step
@@ -25,7 +26,6 @@ from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.models import build_model
 from weathersvq.models.forecaster import Forecaster, Shape
-from weathersvq.output import atomic_path
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -26,10 +26,10 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
 
+from weathersvq.atomic import atomic_path
 from weathersvq.bundled import bundled_coastline
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
-from weathersvq.output import atomic_path
 from weathersvq.variables import Variable, variable
 
 Float = NDArray[np.float64]

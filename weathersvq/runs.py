@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from weathersvq.atomic import atomic_path
 from weathersvq.batches import Batches, Frames
 from weathersvq.checkpoint import Checkpoint, load_checkpoint
 from weathersvq.config import Experiment, TrainConfig
 from weathersvq.data.windows import Windows, describe_left_out
 from weathersvq.errors import InputError
-from weathersvq.output import atomic_path
 
 CONFIG_FILE, METRICS_FILE, CURVE_FILE = "config.yaml", "metrics.csv", "learning_curve.png"
 MODEL_FILE, STATE_FILE = "model.safetensors", "state.ckpt"

@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from weathersvq.atomic import atomic_path
 from weathersvq.batches import Batch, Batches, frame_reader
 from weathersvq.checkpoint import Checkpoint, model_shape
 from weathersvq.config import Experiment, Split, TrainConfig, load_experiment
@@ -33,7 +34,6 @@ from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.models import build_model
 from weathersvq.models.forecaster import Forecaster, Shape
-from weathersvq.output import atomic_path
 from weathersvq.runs import (
     CONFIG_FILE,
     CURVE_FILE,

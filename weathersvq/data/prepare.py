@@ -23,6 +23,7 @@ import zarr
 from numpy.typing import NDArray
 
 from weathersvq import __version__
+from weathersvq.atomic import atomic_path
 from weathersvq.data.blocks import prepare_block, static_maps
 from weathersvq.data.plan import Plan
 from weathersvq.data.store import (
@@ -40,7 +41,6 @@ from weathersvq.data.store import (
 from weathersvq.data.summary import summarize
 from weathersvq.data.workers import Workers
 from weathersvq.errors import InputError
-from weathersvq.output import atomic_path
 
 PARTIAL = ".partial"
 
