@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -206,11 +206,17 @@ def _do_blocks(
     finished = plan.count - sum(blocks[n].stop - blocks[n].start for n in todo)
     new, read = 0, 0
     report(Progress(finished, plan.count, 0, 0, "reading"))
-    # Absolute, since a worker's folder may be another one.
-    work = partial(prepare_block, plan, str(folder.resolve()))
+    work = partial(prepare_block, _anywhere(plan), str(folder.absolute()))
     for done in workers.map(work, todo):
         new, read = new + done.times, read + done.bytes_read
         report(Progress(finished + new, plan.count, new, read, "reading"))
+
+
+def _anywhere(plan: Plan) -> Plan:
+    """The plan with an absolute path: workers may have been started in another folder."""
+    if plan.source == "sample" or "://" in plan.source:
+        return plan
+    return replace(plan, source=str(Path(plan.source).expanduser().absolute()))
 
 
 def _complete(plan: Plan, folder: Path) -> None:

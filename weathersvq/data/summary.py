@@ -59,7 +59,7 @@ def summarize(plan: Plan, folder: Path, workers: Workers) -> None:
     climatologies: list[Sums] = []
     for name in plan.fields:
         by_part = dict(
-            workers.map(partial(_sums_of_part, plan, str(folder.resolve()), name), parts)
+            workers.map(partial(_sums_of_part, plan, str(folder.absolute()), name), parts)
         )
         ordered = [by_part[part] for part in parts]
         statistics.append(merge_moments(found for found, _ in ordered))
@@ -111,8 +111,8 @@ def _write_climatology(folder: Path, several: list[Sums]) -> str:
     )
     try:
         coefficients = solve_climatology(together, like)
-    except InputError as error:
-        return f"none: {str(error).partition(':')[0]}"
+    except InputError:
+        return "none: the training period does not cover the year"
     coefficients.drop_encoding().to_zarr(
         folder, group=GROUP, mode="w", zarr_format=2, consolidated=False
     )

@@ -119,7 +119,7 @@ def start_workers(scheduler: str, count: int | None = None) -> Iterator[Workers]
             n_workers=count,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=":0" if _has_dashboard() else None,
+            dashboard_address=":0",  # any port that is free
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
