@@ -120,7 +120,9 @@ class ForecastModule(lightning.LightningModule):
         return kept
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
-        predicted, auxiliary = self.model.forward_with_losses(batch.inputs)
+        predicted, auxiliary = self.model.forward_in_training(
+            batch.inputs, batch.targets, self.global_step
+        )
         loss = self.loss(predicted, batch.targets)
         self.train_losses.append(loss.detach())
         return loss + sum(auxiliary.values(), torch.zeros((), device=loss.device))
