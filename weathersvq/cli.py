@@ -177,7 +177,7 @@ def prepare(
     ] = None,
     deadline: Annotated[
         float,
-        typer.Option(min=0, help="Seconds after which a read that keeps failing is given up."),
+        typer.Option(min=1, help="Seconds after which a read that keeps failing is given up."),
     ] = 600.0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a store made by another recipe.")

@@ -192,3 +192,16 @@ def test_zarr_whose_axis_is_damaged(make_wave: Make, tmp_path: Path) -> None:
     (path / "time" / "0").write_bytes(b"cut")
     with pytest.raises(InputError, match="not a readable Zarr store"):
         open_source(path)
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.99])
+def test_a_chunk_that_was_cut_is_noticed(make_wave: Make, tmp_path: Path, kept: float) -> None:
+    store = tmp_path / "wave.zarr"
+    make_wave(steps=30).to_zarr(store, zarr_format=2, consolidated=True)
+    chunk = next((store / "t2m").glob("0.*"))
+    content = chunk.read_bytes()
+    chunk.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match=f"the chunk t2m/{chunk.name} is cut"):
+        open_source(store).t2m.load()
+    chunk.write_bytes(content)
+    assert np.isfinite(open_source(store).t2m.values).all()

@@ -6,6 +6,7 @@ import gzip
 import re
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -19,13 +20,14 @@ import xarray as xr
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from zarr.core.sync import sync
 
+from weathersvq.data.chunks import blosc_length
 from weathersvq.data.files import open_zarr
 from weathersvq.data.patience import Tries
 from weathersvq.data.remote import (
     Network,
     ReadFailed,
-    _blosc_length,
     archives,
     fetch_files,
     open_remote_zarr,
@@ -317,10 +319,10 @@ def test_a_cut_blosc_chunk_shows_and_a_whole_one_passes(
 ) -> None:
     values = np.random.default_rng(count).integers(0, 99, count).astype(f"u{item}")
     whole = numcodecs.Blosc(shuffle=shuffle).encode(values)
-    assert _blosc_length(whole[:16]) == len(whole)
-    assert _blosc_length(whole[: data.draw(st.integers(0, 15))]) == 0
+    assert blosc_length(whole[:16]) == len(whole)
+    assert blosc_length(whole[: data.draw(st.integers(0, 15))]) == 0
     for other in (numcodecs.Zlib(), numcodecs.Zstd(), numcodecs.LZ4(), numcodecs.GZip()):
-        assert _blosc_length(bytes(other.encode(values))[:16]) == 0
+        assert blosc_length(bytes(other.encode(values))[:16]) == 0
 
 
 def test_metadata_that_were_cut(
@@ -347,6 +349,10 @@ def test_what_is_asked_of_a_store_otherwise(
     assert set(group.array_keys()) == {"t2m", "time", "latitude", "longitude"}
     assert "t2m" in group
     assert "u10" not in group
+    archive_server.recover()
+    for key, there in {"t2m/.zarray": True, "u10/.zarray": False}.items():
+        archive_server.fail(503, key)
+        assert sync(store.exists(key)) is there
     fields = open_zarr(store, "wave")
     np.testing.assert_array_equal(fields.t2m, wave_on_server.t2m)
     with pytest.raises(ValueError, match="read-only"):
@@ -529,6 +535,22 @@ def test_hosts_that_are_not_there(silent_host: str, stopwatch: Callable[[], floa
         open_source("http:///a.zarr")
 
 
+def test_a_name_that_nobody_looks_up(
+    monkeypatch: pytest.MonkeyPatch, stopwatch: Callable[[], float]
+) -> None:
+    over = threading.Event()
+
+    def look_up(*_: object, **__: object) -> None:
+        over.wait(10)
+        raise OSError("nobody knows")
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    with pytest.raises(OSError, match=r"slow.example can't be reached \(no answer within 0.2 s\)"):
+        probe("http://slow.example/a.zarr", HASTY.model_copy(update={"probe_seconds": 0.2}))
+    assert stopwatch() < 5
+    over.set()
+
+
 def test_a_host_is_probed_once(wave_on_server: xr.Dataset, archive_server: Server) -> None:
     url = f"{archive_server.url}/wave.zarr"
     for _ in range(3):
@@ -580,16 +602,23 @@ def test_google_storage_without_a_network(host: str | None, reason: str, silent_
 
 
 def test_reading_leaves_nothing_on_the_error_stream(
-    wave_on_server: xr.Dataset, archive_server: Server
+    wave_on_server: xr.Dataset, archive_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("gcsfs")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", archive_server.url)
     archive_server.fail(503, "t2m/2")
+    archive_server.fail(400, "zlib.zarr/t2m/3")  # which gcsfs itself reports with a traceback
     code = (
         "from weathersvq.data.sources import open_canonical\n"
         f"print(int(open_canonical('{archive_server.url}/wave.zarr').t2m.compute().size))\n"
+        "try:\n    open_canonical('gs://public/zlib.zarr').t2m.compute()\n"
+        "except OSError as error:\n    print(error)\n"
     )
     result = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", code],
-        capture_output=True, text=True, timeout=30,
+        [sys.executable, "-W", "always::ResourceWarning", "-c", code],
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert result.stdout == f"{8 * 32 * 64}\n"
     assert result.stderr == ""
+    good, refused = result.stdout.splitlines()
+    assert good == f"{8 * 32 * 64}"
+    assert re.search("t2m/3.0.0 can't be read: the server answered 400 Bad Request", refused)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from weathersvq.data.chunks import CheckedStore
 from weathersvq.errors import InputError
 from weathersvq.variables import identify
 
@@ -196,6 +197,8 @@ def open_zarr(store: str | Store, label: str | None = None) -> xr.Dataset:
         OSError: a fault of the disk or the network.
     """
     label = label or str(store)
+    if isinstance(store, str) and "://" not in store:
+        store = CheckedStore(store, read_only=True)
     try:
         try:
             # With consolidated metadata (one read instead of many) where the store has them.

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import errno
 import functools
 import glob
 import hashlib
 import http.client
-import importlib.resources
-import json
 import logging
 import os
 import re
 import shutil
-import struct
 import tempfile
 import threading
 import urllib.error
@@ -32,12 +30,12 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import fsspec
-import yaml
-from pydantic import Field, ValidationError
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
+from weathersvq.data.archives import Archive, archives, resolve
+from weathersvq.data.chunks import is_metadata, is_sound
 from weathersvq.data.files import one_line
 from weathersvq.data.patience import (
     DEFAULT_NETWORK,
@@ -49,7 +47,6 @@ from weathersvq.data.patience import (
     retrying,
 )
 from weathersvq.errors import InputError
-from weathersvq.schema import Section
 
 __all__ = (
     "CLOUD",
@@ -73,88 +70,6 @@ GOOGLE = ("gs", "gcs")
 AMAZON = ("s3", "s3a")
 # Protocols whose packages come with the extra `cloud`.
 CLOUD = (*HTTP, *GOOGLE)
-
-# What names the archives that a user adds.
-ARCHIVES_VARIABLE = "WEATHERSVQ_ARCHIVES"
-_SHORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-# Names that mean something else as a source.
-_TAKEN = ("sample", "bundled")
-
-# Objects that are JSON, so that it shows at once whether they are whole.
-_METADATA = (".zmetadata", ".zgroup", ".zarray", ".zattrs", "zarr.json")
-
-
-class Archive(Section):
-    """A public archive that has a short name."""
-
-    address: str = Field(min_length=1, description="URL or path of a source")
-    description: str = Field("", description="what it holds, in one line")
-    licence: str = Field("", description="what its users must know and say")
-
-
-def archives() -> dict[str, Archive]:
-    """The archives known by short names: the package's, then those that the user adds.
-
-    Later files add to earlier ones and replace what has the same name: the package's own, then
-    `weathersvq/archives.yaml` in the user's folder of settings, then the file named by the
-    environment variable WEATHERSVQ_ARCHIVES.
-
-    Raises:
-        InputError: a file that is not there, can't be read, or has another form.
-    """
-    packaged = importlib.resources.files("weathersvq.data") / "archives.yaml"
-    known = _parse_archives(packaged.read_text(encoding="utf-8"), "archives.yaml")
-    settings = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    own = settings / "weathersvq" / "archives.yaml"
-    named = os.environ.get(ARCHIVES_VARIABLE)
-    for file in ([own] if own.is_file() else []) + ([Path(named).expanduser()] if named else []):
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"can't read the archives {str(file)!r}: {one_line(error)}; {ARCHIVES_VARIABLE} "
-                "must name a YAML file"
-            ) from error
-        known |= _parse_archives(text, str(file))
-    return known
-
-
-def _parse_archives(text: str, file: str) -> dict[str, Archive]:
-    form = "expected short names, each with an address, a description and a licence"
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise InputError(f"{file} holds no archives; {form}")
-    found = {}
-    for name, entry in document.items():
-        if not isinstance(name, str) or not _SHORT_NAME.fullmatch(name) or name in _TAKEN:
-            raise InputError(
-                f"{file}: {name!r} can't be a short name; expected letters, digits, `-`, `_` and "
-                f"`.`, and not {' or '.join(_TAKEN)}"
-            )
-        try:
-            found[name] = Archive.model_validate(entry)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join((name, *map(str, first["loc"])))
-            raise InputError(f"{file}: {where}: {first['msg'].lower()}; {form}") from error
-    return found
-
-
-def resolve(name: str) -> str:
-    """The address of an archive that `name` is the short name of; else `name` itself.
-
-    A folder of the same name is ``./NAME``.
-
-    Raises:
-        InputError: see `archives`.
-    """
-    archive = archives().get(name) if _SHORT_NAME.fullmatch(name) else None
-    return name if archive is None else archive.address
 
 
 # Hosts that have answered this process.
@@ -339,7 +254,7 @@ class RemoteStore(WrapperStore[FsspecStore]):
             whole = await self._fetch(key, prototype, None)
             if whole is None:
                 return None
-            if _is_sound(key, whole):
+            if is_sound(key, whole):
                 await self._cache.set(key, whole)
             if byte_range is None:
                 kept = whole
@@ -357,9 +272,9 @@ class RemoteStore(WrapperStore[FsspecStore]):
             if attempt:
                 await asyncio.sleep(self._network.backoff_seconds)
             value = await self._patiently(what, lambda: self._store.get(key, prototype, byte_range))
-            if value is None or _is_sound(key, value):
+            if value is None or is_sound(key, value):
                 return value
-        if _is_metadata(key):
+        if is_metadata(key):
             return value  # for Zarr to complain about: this is no store
         raise ReadFailed(f"{what} can't be read: it arrives cut ({attempt + 1} tries)")
 
@@ -373,6 +288,10 @@ class RemoteStore(WrapperStore[FsspecStore]):
                 raise
             except faults() as fault:
                 pause = tries.pause_after(fault)
+            finally:
+                # Not earlier: what is arranged last is done first, and sessions are closed at the
+                # end as well.
+                _end_with_the_program(asyncio.get_running_loop())
             await asyncio.sleep(pause)
 
     async def exists(self, key: str) -> bool:
@@ -413,36 +332,27 @@ class RemoteStore(WrapperStore[FsspecStore]):
         return await self._patiently(f"{self.url}/{prefix}", names)
 
 
-def _is_metadata(key: str) -> bool:
-    return key.rpartition("/")[2] in _METADATA
+@functools.cache
+def _end_with_the_program(loop: asyncio.AbstractEventLoop) -> None:
+    """Arrange that what is under way when the program ends is cancelled.
 
-
-def _is_sound(key: str, value: Buffer) -> bool:
-    """Whether an object can be whole, as far as that shows without decoding it.
-
-    Metadata must be JSON. A chunk that Blosc compressed says how long it is; its decoder does not
-    look how much there is, and reads on in whatever lies behind it in memory.
+    Where one chunk fails, the requests for its neighbours go on; broken off by the end of the
+    program, each would print its own complaint.
     """
-    if not _is_metadata(key):
-        return len(value) >= _blosc_length(value.to_bytes()[:16])
-    try:
-        json.loads(value.to_bytes())
-    except ValueError:
-        return False
-    return True
 
+    async def cancel() -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=1)
 
-def _blosc_length(start: bytes) -> int:
-    """How long a chunk is, by its first 16 bytes, if these are a header of Blosc; else 0.
+    def end() -> None:
+        if loop.is_running():
+            ended = asyncio.run_coroutine_threadsafe(cancel(), loop)
+            concurrent.futures.wait([ended], timeout=2)
 
-    The header of c-blosc 1: versions of the format and of the compressor, flags, the size of an
-    item, then three lengths in bytes: of the data, of a block of them, of the chunk.
-    """
-    if len(start) < 16:
-        return 0
-    version, version_inside, _, item, data, block, length = struct.unpack("<4B3I", start)
-    fits = data and item and data % item == 0 and 0 < block <= data and length <= data + 16
-    return length if (version, version_inside) == (2, 1) and fits else 0
+    atexit.register(end)
 
 
 def open_remote_zarr(url: str, network: Network = DEFAULT_NETWORK) -> RemoteStore:

@@ -221,8 +221,9 @@ def _open_copies(copies: Sequence[Path], suffix: str, url: str) -> list[Part]:
     for copy in copies:
         try:
             parts += open_file(str(copy), suffix, url)
-        except InputError:
-            copy.unlink(missing_ok=True)  # or a cache would keep what is damaged
+        except InputError as error:
+            if not isinstance(error.__cause__, ImportError):
+                copy.unlink(missing_ok=True)  # or a cache would keep what is damaged
             raise
     return parts
 
