@@ -33,7 +33,11 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## speed and memory: make bench BENCH=svq runs benchmarks/svq.py
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench ## speed and memory: make bench BENCH=svq runs benchmarks/svq.py
 	@if [ "$(BENCH)" = all ]; then \
 	    for script in benchmarks/*.py; do \
 	        case $$script in */common.py) ;; *) $(BIN)/python $$script || exit 1;; esac; \
