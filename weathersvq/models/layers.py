@@ -7,6 +7,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from weathersvq.errors import InputError
+
+# How far apart the taps of a large kernel's second convolution lie.
+DILATION = 3
 
 
 def fast_layout(x: Tensor) -> Tensor:
@@ -29,6 +35,42 @@ def initialize_fan_out(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def initialize_truncated(module: nn.Module) -> None:
+    """Start linear layers from a normal distribution of deviation 0.02, biases from zero.
+
+    As in the published transformers. For use with `nn.Module.apply`.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def large_kernel(channels: int, kernel: int) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """Two depthwise convolutions that together reach as far as one large one (arXiv 2202.09741).
+
+    Args:
+        channels: C.
+        kernel: about the size of the large one.
+
+    Returns:
+        The near one (5x5) and the far one, with taps DILATION apart; both keep (B, C, H, W).
+    """
+    local = 2 * DILATION - 1
+    # The nearest odd number of taps not above kernel / dilation.
+    taps = kernel // DILATION - (1 - kernel // DILATION % 2)
+    near = nn.Conv2d(channels, channels, local, padding=local // 2, groups=channels)
+    far = nn.Conv2d(
+        channels,
+        channels,
+        taps,
+        padding=DILATION * (taps // 2),
+        dilation=DILATION,
+        groups=channels,
+    )
+    return near, far
 
 
 def padded_positions(
@@ -73,6 +115,49 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.3g}"
+
+
+class Residual(nn.Module):
+    """A branch beside a shortcut: x + drop_path(scale * branch(norm(x))).
+
+    Args:
+        norm: what stands before the branch.
+        branch: gives the shape that it reads.
+        drop_path: share of samples whose branch is dropped in training.
+        scale: learnt factors of the branch at the start, such as (C, 1, 1); without them 1.
+    """
+
+    def __init__(
+        self, norm: nn.Module, branch: nn.Module, drop_path: float, scale: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.norm = norm
+        self.branch = branch
+        self.scale = None if scale is None else nn.Parameter(scale)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape that norm and branch take -> the same shape."""
+        change = self.branch(self.norm(x))
+        return x + self.drop_path(change if self.scale is None else self.scale * change)
+
+
+class ChannelsLast(nn.Sequential):
+    """Layers that read and give (B, H, W, C), such as linear ones, among those of (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        # Free of copies where `fast_layout` has been before.
+        x = x.permute(0, 2, 3, 1).contiguous()
+        return super().forward(x).permute(0, 3, 1, 2)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Normalises the channels of every cell by themselves."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class ConvSC(nn.Module):
@@ -134,3 +219,89 @@ class MixMLP(nn.Module):
         """(B, C, H, W) -> (B, C, H, W)."""
         x = self.drop(self.activation(self.depthwise(self.widen(x))))
         return self.drop(self.narrow(x))
+
+
+class MLP(nn.Sequential):
+    """Two linear layers over the last axis, with GELU between them.
+
+    Args:
+        channels: C.
+        hidden: width of the middle.
+        drop: dropout after the activation and after the output.
+    """
+
+    def __init__(self, channels: int, hidden: int, drop: float = 0.0) -> None:
+        super().__init__(
+            nn.Linear(channels, hidden),
+            nn.GELU(),
+            nn.Dropout(drop),
+            nn.Linear(hidden, channels),
+            nn.Dropout(drop),
+        )
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of every token to every token (arXiv 1706.03762).
+
+    A subclass supplies `forward`, which says what the tokens are.
+
+    Args:
+        channels: C.
+        heads: among which the channels are shared out.
+        drop: dropout after the output.
+
+    Raises:
+        InputError: heads that do not divide the channels.
+    """
+
+    def __init__(self, channels: int, heads: int, drop: float = 0.0) -> None:
+        super().__init__()
+        if channels % heads:
+            raise InputError(
+                f"{heads} heads cannot share {channels} channels evenly; give heads that divide "
+                f"both hid_temporal and input steps times hid_spatial"
+            )
+        self.heads = heads
+        self.queries_keys_values = nn.Linear(channels, 3 * channels)
+        self.after = nn.Linear(channels, channels)
+        self.drop = nn.Dropout(drop)
+
+    def attend(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(..., N, C) -> (..., N, C).
+
+        Args:
+            x: N tokens.
+            bias: added before the softmax, broadcast to (..., heads, N of queries, N of keys).
+        """
+        # (3, ..., heads, N, C / heads)
+        separate = self.queries_keys_values(x).unflatten(-1, (3, self.heads, -1))
+        queries, keys, values = separate.movedim(-3, 0).transpose(-2, -3).unbind(0)
+        seen = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        return self.drop(self.after(seen.transpose(-2, -3).flatten(-2)))
+
+
+class GlobalAttention(SelfAttention):
+    """Self-attention among all cells of a map, which it knows by what they hold, not where."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H, W, C)."""
+        return self.attend(x.flatten(1, 2)).view_as(x)
+
+
+class CellMLP(nn.Sequential):
+    """An MLP of every cell for itself: two 1x1 convolutions with GELU between them.
+
+    Args:
+        channels: C.
+        hidden: width of the middle.
+        drop: dropout after the activation and after the output.
+    """
+
+    def __init__(self, channels: int, hidden: int, drop: float = 0.0) -> None:
+        super().__init__(
+            nn.Conv2d(channels, hidden, kernel_size=1),
+            nn.GELU(),
+            nn.Dropout(drop),
+            nn.Conv2d(hidden, channels, kernel_size=1),
+            nn.Dropout(drop),
+        )

@@ -16,7 +16,7 @@ def translator_class(request):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-@pytest.mark.parametrize(("channels", "hidden"), [(12, 8), (8, 8)])
+@pytest.mark.parametrize(("channels", "hidden"), [(32, 16), (16, 16)])
 def test_keeps_shape_and_every_parameter_learns(translator_class, channels, hidden, depth):
     torch.manual_seed(0)
     translator = translator_class(channels, hidden, depth, (6, 10), translator_class.Config())

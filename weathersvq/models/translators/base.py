@@ -59,9 +59,10 @@ class BlockStack(Translator):
         config: Section,
     ) -> None:
         super().__init__(channels_in, channels_hidden, depth, resolution, config)
-        widths = [channels_in, *[channels_hidden] * (depth - 1), channels_in]
+        # What each block sees, and what follows the last.
+        self.widths = [channels_in, *[channels_hidden] * (depth - 1), channels_in]
         layers: list[nn.Module] = []
-        for index, (width, following) in enumerate(itertools.pairwise(widths)):
+        for index, (width, following) in enumerate(itertools.pairwise(self.widths)):
             layers.append(self.make_block(width, index, depth, resolution, config))
             if width != following:
                 layers.append(nn.Conv2d(width, following, kernel_size=1))

@@ -8,12 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from weathersvq.models.layers import DropPath, MixMLP, initialize_fan_out
+from weathersvq.models.layers import DropPath, MixMLP, initialize_fan_out, large_kernel
 from weathersvq.models.translators.base import BlockStack, drop_path_rate
 from weathersvq.schema import Section
 
-# How far apart the taps of the second depthwise convolution lie.
-DILATION = 3
 # Residual branches start almost closed.
 LAYER_SCALE = 1e-2
 
@@ -42,20 +40,9 @@ class GatedAttention(nn.Module):
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        local = 2 * DILATION - 1
-        # The nearest odd number of taps not above kernel / dilation.
-        taps = kernel // DILATION - (1 - kernel // DILATION % 2)
         self.before = nn.Conv2d(channels, channels, kernel_size=1)
         self.activation = nn.GELU()
-        self.near = nn.Conv2d(channels, channels, local, padding=local // 2, groups=channels)
-        self.far = nn.Conv2d(
-            channels,
-            channels,
-            taps,
-            padding=DILATION * (taps // 2),
-            dilation=DILATION,
-            groups=channels,
-        )
+        self.near, self.far = large_kernel(channels, kernel)
         self.gate = nn.Conv2d(channels, 2 * channels, kernel_size=1)
         self.after = nn.Conv2d(channels, channels, kernel_size=1)
 
