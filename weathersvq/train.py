@@ -121,7 +121,7 @@ class ForecastModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         predicted, auxiliary = self.model.forward_in_training(
-            batch.inputs, batch.targets, self.global_step
+            batch.inputs, batch.targets, self.global_step, self.loss
         )
         loss = self.loss(predicted, batch.targets)
         self.train_losses.append(loss.detach())

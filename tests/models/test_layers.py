@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,21 +12,7 @@ from weathersvq.models.layers import (
     MixMLP,
     fast_layout,
     initialize_fan_out,
-    padded_positions,
 )
-
-
-@pytest.mark.parametrize(("wraps", "mode"), [(True, "wrap"), (False, "edge")])
-@pytest.mark.parametrize(("size", "before", "after"), [(6, 2, 3), (3, 4, 8), (5, 0, 0)])
-def test_padded_positions(size, before, after, wraps, mode):
-    row = np.arange(size)
-    positions = padded_positions(size, before, after, wraps).numpy()
-    np.testing.assert_array_equal(row[positions], np.pad(row, (before, after), mode=mode))
-
-
-def test_padding_by_hand():
-    assert padded_positions(4, 2, 1, wraps=True).tolist() == [2, 3, 0, 1, 2, 3, 0]
-    assert padded_positions(4, 2, 1, wraps=False).tolist() == [0, 0, 0, 1, 2, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ from weathersvq.models.simvp import SimVPConfig
 from weathersvq.models.translators import TRANSLATORS
 from weathersvq.schema import Section, kind_of
 
-SMALL = {"simvp": {"hid_spatial": 4, "hid_temporal": 8, "depth_temporal": 2}}
+SMALL = {
+    "simvp": {"hid_spatial": 4, "hid_temporal": 8, "depth_temporal": 2},
+    "convlstm": {"hidden": 4, "depth": 2},
+}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda each: each.__name__)
@@ -41,7 +44,7 @@ def test_configs_go_there_and_back(translator, quantizer):
     config = validate_model_config(document)
     assert (config.translator.kind, config.quantizer.kind) == (translator, quantizer)
     plain = config.model_dump(mode="json")
-    assert "drop_path" in plain["translator"]
+    assert set(plain["translator"]) == set(type(config.translator).model_fields)
     assert validate_model_config(plain) == config
     assert validate_model_config(config) is config
 

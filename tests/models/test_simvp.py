@@ -85,7 +85,7 @@ def test_frozen_codebook_stays():
 def test_any_size(size, halo, depth_spatial):
     shape = Shape(2, 2, 1, 3, *size, longitude_wraps=True)
     model = make(shape, halo=halo, depth_spatial=depth_spatial)
-    padded = model.pad(fields(shape))
+    padded = model.border.pad(fields(shape))
     assert all(length % 2 ** (depth_spatial // 2) == 0 for length in padded.shape[-2:])
     assert model(fields(shape)).shape == (2, 2, 3, *size)
 
@@ -97,13 +97,13 @@ def test_padding_goes_round_in_longitude_only(wraps, mode):
     # 5 + 4 rows fill up to 12, 7 + 4 columns to 12.
     expected = np.pad(x.numpy(), [(0, 0)] * 4 + [(2, 3)], mode=mode)
     expected = np.pad(expected, [(0, 0)] * 3 + [(2, 5), (0, 0)], mode="edge")
-    np.testing.assert_array_equal(model.pad(x).numpy(), expected)
-    assert torch.equal(model.crop(model.pad(x)), x)
+    np.testing.assert_array_equal(model.border.pad(x).numpy(), expected)
+    assert torch.equal(model.border.crop(model.border.pad(x)), x)
 
 
 def test_published_grid_is_not_padded():
     model, x = make(WEATHERBENCH_S), fields(WEATHERBENCH_S)
-    assert model.pad(x) is x
+    assert model.border.pad(x) is x
 
 
 def test_padding_has_no_state_that_averaging_could_blur():

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, SerializeAsAny
 
+from weathersvq.models.baselines.convlstm import ConvLSTM
 from weathersvq.models.baselines.persistence import Persistence
 from weathersvq.models.forecaster import Forecaster, Shape
 from weathersvq.models.simvp import SimVP
 from weathersvq.schema import Section, choose
 
-MODELS: tuple[type[Forecaster], ...] = (SimVP, Persistence)
+MODELS: tuple[type[Forecaster], ...] = (SimVP, ConvLSTM, Persistence)
 
 
 def validate_model_config(value: object) -> Section:

@@ -6,7 +6,7 @@ Feeding a model's output back to it is written here, once, for all of them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -17,6 +17,8 @@ from weathersvq.errors import InputError
 from weathersvq.schema import Section
 
 Losses = dict[str, Tensor]
+# What training compares outputs with the truth by: (predicted, true) -> scalar.
+Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,23 @@ class Shape:
     def inputs(self) -> tuple[int, int, int, int]:
         """(T_in, C_in, H, W)."""
         return self.in_steps, self.channels_in, self.height, self.width
+
+    def require_same_channels(self, reason: str) -> None:
+        """For models whose outputs are inputs again.
+
+        Raises:
+            InputError: other channels out than in; `reason` says why that can't be.
+        """
+        if self.channels_in != self.channels_out:
+            raise InputError(
+                f"{reason}, so {self.channels_in} channels in cannot become {self.channels_out} "
+                f"out; use as many"
+            )
+
+
+def average(losses: Sequence[Losses]) -> Losses:
+    """The mean of each loss over applications that all have the same ones."""
+    return {name: torch.stack([each[name] for each in losses]).mean() for name in losses[0]}
 
 
 def rollout(model: Callable[[Tensor], Tensor], x: Tensor, steps: int) -> Tensor:
@@ -132,7 +151,9 @@ class Forecaster(nn.Module, ABC):
         """(B, T_in, C_in, H, W) -> (B, T_out, C_out, H, W)."""
         return self.forward_with_losses(x)[0]
 
-    def forward_in_training(self, x: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Losses]:
+    def forward_in_training(
+        self, x: Tensor, targets: Tensor, step: int, criterion: Criterion
+    ) -> tuple[Tensor, Losses]:
         """As `forward_with_losses`, for models that learn from more than their own output.
 
         Recurrent models sometimes read the truth instead of what they gave (scheduled sampling),
@@ -142,6 +163,8 @@ class Forecaster(nn.Module, ABC):
             x: (B, T_in, C_in, H, W).
             targets: (B, T_out, C_out, H, W), the truth.
             step: optimiser steps so far, for schedules.
+            criterion: what training compares outputs with the truth by, for losses of the same
+                kind on more than the outputs.
         """
         return self.forward_with_losses(x)
 
@@ -164,8 +187,4 @@ class Forecaster(nn.Module, ABC):
             return y
 
         y = rollout(apply, x, self.shape.out_steps)
-        losses = {
-            name: torch.stack([each[name] for each in applications]).mean()
-            for name in applications[0]
-        }
-        return y, losses
+        return y, average(applications)

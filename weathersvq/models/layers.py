@@ -73,25 +73,6 @@ def large_kernel(channels: int, kernel: int) -> tuple[nn.Conv2d, nn.Conv2d]:
     return near, far
 
 
-def padded_positions(
-    size: int, before: int, after: int, wraps: bool, device: torch.device | None = None
-) -> Tensor:
-    """Which position of an axis each position of the padded axis shows.
-
-    Args:
-        size: of the axis.
-        before: positions added before the first.
-        after: positions added after the last.
-        wraps: go on at the other end (a circle of longitudes); otherwise the edge is repeated.
-        device: of the result.
-
-    Returns:
-        (before + size + after,) positions in 0..size-1; `before..before + size` are 0..size-1.
-    """
-    positions = torch.arange(-before, size + after, device=device)
-    return positions % size if wraps else positions.clamp(0, size - 1)
-
-
 class DropPath(nn.Module):
     """Stochastic depth (Huang et al., 2016): in training, a sample's branch is left out whole.
 

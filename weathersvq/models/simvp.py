@@ -14,9 +14,10 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor
 
 from weathersvq.errors import InputError
+from weathersvq.models.border import Border
 from weathersvq.models.codec import Decoder, Encoder, shrink_factor
 from weathersvq.models.forecaster import Forecaster, Losses, Shape
-from weathersvq.models.layers import fast_layout, padded_positions
+from weathersvq.models.layers import fast_layout
 from weathersvq.models.quantizers import QUANTIZERS
 from weathersvq.models.quantizers.identity import IdentityConfig
 from weathersvq.models.translators import TRANSLATORS
@@ -108,17 +109,13 @@ class SimVP(Forecaster):
             each for each in TRANSLATORS if isinstance(config.translator, each.Config)
         )
         factor = shrink_factor(config.depth_spatial)
-        # What is added after the last row and column, beside the halo.
-        self.fill = tuple(-(n + 2 * config.halo) % factor for n in (shape.height, shape.width))
-        latent_height, latent_width = (
-            (n + 2 * config.halo + fill) // factor
-            for n, fill in zip((shape.height, shape.width), self.fill, strict=True)
-        )
+        self.border = Border(shape.height, shape.width, factor, shape.longitude_wraps, config.halo)
+        height, width = self.border.size
         self.translator = translator(
             shape.in_steps * config.hid_spatial,
             config.hid_temporal,
             config.depth_temporal,
-            (latent_height, latent_width),
+            (height // factor, width // factor),
             config.translator,
         )
         self.decoder = Decoder(config.hid_spatial, shape.channels_out, config.depth_spatial)
@@ -141,28 +138,10 @@ class SimVP(Forecaster):
             change = targets[:, : len(self.change_scale)] - inputs[:, -1:]
             self.change_scale.copy_(change.square().mean(dim=(0, 3, 4), keepdim=True)[0].sqrt())
 
-    def pad(self, x: Tensor) -> Tensor:
-        """(..., H, W) -> (..., H', W'), with the halo and multiples of the encoder's factor."""
-        halo = self.config.halo
-        for axis, fill, wraps in (
-            (-2, self.fill[0], False),
-            (-1, self.fill[1], self.shape.longitude_wraps),
-        ):
-            if halo or fill:
-                size = x.shape[axis]
-                positions = padded_positions(size, halo, halo + fill, wraps, x.device)
-                x = x.index_select(axis, positions)
-        return x
-
-    def crop(self, y: Tensor) -> Tensor:
-        """(..., H', W') -> (..., H, W), undoes `pad`."""
-        halo = self.config.halo
-        return y[..., halo : halo + self.shape.height, halo : halo + self.shape.width]
-
     def advance(self, x: Tensor) -> tuple[Tensor, Losses]:
         """(B, T_in, C_in, H, W) -> (B, min(T_in, T_out), C_out, H, W), quantizer's losses."""
         batch, steps = x.shape[:2]
-        latent, skip = self.encoder(fast_layout(self.pad(x).flatten(0, 1)))
+        latent, skip = self.encoder(fast_layout(self.border.pad(x).flatten(0, 1)))
         tokens = latent.unflatten(0, (batch, steps))
         if self.config.quantizer_position == "before":
             quantized = self.quantizer(tokens)
@@ -176,7 +155,7 @@ class SimVP(Forecaster):
             fast_layout(future[:, :kept].flatten(0, 1)),
             skip.unflatten(0, (batch, steps))[:, :kept].flatten(0, 1),
         )
-        y = self.crop(fields).unflatten(0, (batch, kept))
+        y = self.border.crop(fields).unflatten(0, (batch, kept))
         if self.config.predict == "change":
             y = y * self.change_scale + x[:, -1:]
         return y, dict(quantized.losses)

@@ -6,7 +6,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from weathersvq.errors import InputError
 from weathersvq.models.forecaster import Forecaster, Losses, Shape
 from weathersvq.schema import Section
 
@@ -29,11 +28,7 @@ class Persistence(Forecaster):
     def __init__(self, config: Section, shape: Shape) -> None:
         super().__init__(config, shape)
         assert isinstance(config, PersistenceConfig)
-        if shape.channels_in != shape.channels_out:
-            raise InputError(
-                f"persistence repeats its input, so {shape.channels_in} channels in cannot become "
-                f"{shape.channels_out} out; use as many"
-            )
+        shape.require_same_channels("persistence repeats its input")
 
     def advance(self, x: Tensor) -> tuple[Tensor, Losses]:
         """(B, T_in, C, H, W) -> (B, T_out, C, H, W)."""
