@@ -8,7 +8,6 @@ import logging
 import math
 import warnings
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import lightning
 import torch
 import xarray as xr
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -66,10 +65,6 @@ def cosine_factor(step: int, total_steps: int, steps_per_epoch: int, config: Tra
     return final + (1 - final) * (1 + math.cos(math.pi * share)) / 2
 
 
-# Windows, in shuffled order, from which a model takes what it needs before its first step.
-CALIBRATION_WINDOWS = 128
-
-
 class ForecastModule(lightning.LightningModule):
     """The model with its loss, optimiser and physical validation error.
 
@@ -91,6 +86,9 @@ class ForecastModule(lightning.LightningModule):
         self.experiment = experiment
         self.steps_per_epoch = steps_per_epoch
         self.model = build_model(experiment.model, shape)
+        self.learns = any(p.requires_grad for p in self.model.parameters())
+        # The trainer wants something to optimise, also where a model has nothing to learn.
+        self.placeholder = None if self.learns else nn.Parameter(torch.zeros(()))
         self.loss = LOSSES[experiment.train.loss]
         self.std = torch.tensor(normalization.std)
         decay = experiment.train.ema
@@ -106,11 +104,9 @@ class ForecastModule(lightning.LightningModule):
         self._loss_sum, self._square_sum, self._windows = 0.0, torch.zeros(()), 0
 
     def calibrate(self, batches: Batches) -> None:
-        """Let the model take what it needs from the first windows (CALIBRATION_WINDOWS)."""
-        few = list(islice(batches, -(-CALIBRATION_WINDOWS // batches.batch_size)))
-        inputs, targets = (torch.cat(parts) for parts in zip(*few, strict=True))
+        """Let the model take what it needs from the training windows before its first step."""
         for model in {self.model, self.kept_model}:
-            model.calibrate(inputs, targets)
+            model.calibrate(batches)
 
     @property
     def kept_model(self) -> Forecaster:
@@ -125,6 +121,8 @@ class ForecastModule(lightning.LightningModule):
         )
         loss = self.loss(predicted, batch.targets)
         self.train_losses.append(loss.detach())
+        if self.placeholder is not None:
+            loss = loss + self.placeholder
         return loss + sum(auxiliary.values(), torch.zeros((), device=loss.device))
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -156,6 +154,8 @@ class ForecastModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         config = self.experiment.train
         parameters = [p for p in self.model.parameters() if p.requires_grad]
+        if self.placeholder is not None:
+            parameters.append(self.placeholder)
         optimizer = torch.optim.Adam(parameters, lr=config.lr)
         total = config.epochs * self.steps_per_epoch
         schedule: LRScheduler
@@ -430,7 +430,8 @@ def train(
     trainer = lightning.Trainer(
         accelerator="gpu" if target.type == "cuda" else "cpu",
         devices=1,
-        max_epochs=config.epochs,
+        # What does not learn is scored once.
+        max_epochs=config.epochs if module.learns else 1,
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
         gradient_clip_val=config.gradient_clip,
         callbacks=callbacks,

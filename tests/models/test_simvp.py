@@ -274,7 +274,7 @@ def test_changes_are_given_in_units_of_what_is_usual_at_each_lead() -> None:
     change = torch.randn(5, 2, 2, 8, 8) * torch.tensor([[0.01, 0.1], [0.02, 0.4]])[:, :, None, None]
     with torch.no_grad():
         before = model(inputs) - inputs[:, -1:]
-        model.calibrate(inputs, inputs[:, -1:] + change)
+        model.calibrate([(inputs, inputs[:, -1:] + change)])
         after = model(inputs) - inputs[:, -1:]
     usual = change.square().mean(dim=(0, 3, 4)).sqrt()
     torch.testing.assert_close(model.change_scale[:, :, 0, 0], usual, rtol=1e-4, atol=1e-6)

@@ -6,13 +6,15 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, SerializeAsAny
 
+from weathersvq.models.baselines.autoregression import Autoregression
+from weathersvq.models.baselines.climatology import Climatology
 from weathersvq.models.baselines.convlstm import ConvLSTM
 from weathersvq.models.baselines.persistence import Persistence
 from weathersvq.models.forecaster import Forecaster, Shape
 from weathersvq.models.simvp import SimVP
 from weathersvq.schema import Section, choose
 
-MODELS: tuple[type[Forecaster], ...] = (SimVP, ConvLSTM, Persistence)
+MODELS: tuple[type[Forecaster], ...] = (SimVP, ConvLSTM, Persistence, Climatology, Autoregression)
 
 
 def validate_model_config(value: object) -> Section:

@@ -6,7 +6,7 @@ Feeding a model's output back to it is written here, once, for all of them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -139,12 +139,12 @@ class Forecaster(nn.Module, ABC):
             training adds to its loss, each already weighted. An empty dict where there are none.
         """
 
-    def calibrate(self, inputs: Tensor, targets: Tensor) -> None:
-        """Take from some training windows what the model needs before its first step.
+    def calibrate(self, windows: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take from training windows what the model needs before its first step.
 
         Args:
-            inputs: (B, T_in, C_in, H, W).
-            targets: (B, T_out, C_out, H, W).
+            windows: batches of inputs (B, T_in, C_in, H, W) and targets (B, T_out, C_out, H, W), in
+                shuffled order; a model looks at as many as it needs.
         """
 
     def forward(self, x: Tensor) -> Tensor:

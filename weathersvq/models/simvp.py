@@ -6,6 +6,7 @@ SimVP: Gao et al. (2022, arXiv 2206.05099), Tan et al. (2022, arXiv 2211.12509);
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Literal
 
@@ -16,13 +17,16 @@ from torch import Tensor
 from weathersvq.errors import InputError
 from weathersvq.models.border import Border
 from weathersvq.models.codec import Decoder, Encoder, shrink_factor
-from weathersvq.models.forecaster import Forecaster, Losses, Shape
+from weathersvq.models.forecaster import Criterion, Forecaster, Losses, Shape
 from weathersvq.models.layers import fast_layout
 from weathersvq.models.quantizers import QUANTIZERS
 from weathersvq.models.quantizers.identity import IdentityConfig
 from weathersvq.models.translators import TRANSLATORS
 from weathersvq.models.translators.gsta import GSTAConfig
 from weathersvq.schema import Section, choose
+
+# From how many training windows the usual size of a change is taken.
+CALIBRATION_WINDOWS = 128
 
 TranslatorConfig = Annotated[
     SerializeAsAny[Section],
@@ -124,19 +128,21 @@ class SimVP(Forecaster):
             self.register_buffer("change_scale", scale)
 
     @torch.no_grad()
-    def calibrate(self, inputs: Tensor, targets: Tensor) -> None:
-        """Take the usual size of a change, by lead and channel, from some training windows.
+    def calibrate(self, windows: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take the usual size of a change, by lead and channel, from CALIBRATION_WINDOWS windows.
 
         The network then gives changes in units of what is usual. Without that, its noise at the
         shortest leads, where little changes, would exceed the change itself.
-
-        Args:
-            inputs: (B, T_in, C, H, W).
-            targets: (B, T_out, C, H, W).
         """
-        if self.config.predict == "change":
-            change = targets[:, : len(self.change_scale)] - inputs[:, -1:]
-            self.change_scale.copy_(change.square().mean(dim=(0, 3, 4), keepdim=True)[0].sqrt())
+        if self.config.predict == "state":
+            return
+        changes: list[Tensor] = []
+        for inputs, targets in windows:
+            changes.append(targets[:, : len(self.change_scale)] - inputs[:, -1:])
+            if sum(map(len, changes)) >= CALIBRATION_WINDOWS:
+                break
+        squares = torch.cat(changes).square()
+        self.change_scale.copy_(squares.mean(dim=(0, 3, 4), keepdim=True)[0].sqrt())
 
     def advance(self, x: Tensor) -> tuple[Tensor, Losses]:
         """(B, T_in, C_in, H, W) -> (B, min(T_in, T_out), C_out, H, W), quantizer's losses."""
@@ -159,6 +165,13 @@ class SimVP(Forecaster):
         if self.config.predict == "change":
             y = y * self.change_scale + x[:, -1:]
         return y, dict(quantized.losses)
+
+    def forward_in_training(
+        self, x: Tensor, targets: Tensor, step: int, criterion: Criterion
+    ) -> tuple[Tensor, Losses]:
+        """As `forward_with_losses`, with the losses that the translator brings along."""
+        y, losses = self.forward_with_losses(x)
+        return y, losses | self.translator.output_losses(y, targets)
 
     def _translate(self, tokens: Tensor) -> Tensor:
         """(B, T, D, H, W) -> (B, T, D, H, W), the frames' channels side by side on the way."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from weathersvq.models.forecaster import Losses
 from weathersvq.schema import Section
 
 
@@ -29,6 +30,7 @@ class Translator(nn.Module, ABC):
     """
 
     Config: ClassVar[type[Section]]
+    config: Section
 
     @abstractmethod
     def __init__(
@@ -40,6 +42,16 @@ class Translator(nn.Module, ABC):
         config: Section,
     ) -> None:
         super().__init__()
+        self.config = config
+
+    def output_losses(self, predicted: Tensor, targets: Tensor) -> Losses:
+        """Losses of the whole model's output that belong to this translator, already weighted.
+
+        Args:
+            predicted: (B, T_out, C_out, H, W).
+            targets: of the same shape, the truth.
+        """
+        return {}
 
 
 class BlockStack(Translator):

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from weathersvq.models.forecaster import Losses
 from weathersvq.models.layers import MixMLP, Residual, large_kernel
 from weathersvq.models.translators.base import BlockStack, drop_path_rate
 from weathersvq.schema import Section
@@ -34,6 +35,9 @@ class TAUConfig(Section):
         ge=1,
         description="about the channels in the middle of the dynamical attention; a quarter of all "
         "where that is less",
+    )
+    divergence_weight: float = Field(
+        0.1, ge=0, description="alpha, weight of the differential divergence in the training loss"
     )
 
 
@@ -76,6 +80,7 @@ class TAU(BlockStack):
     """Blocks of temporal attention and MLP; works at any resolution."""
 
     Config = TAUConfig
+    config: TAUConfig
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section
@@ -95,6 +100,11 @@ class TAU(BlockStack):
         attention = TemporalAttention(channels, config.kernel, config.squeezed)
         mlp = MixMLP(channels, int(channels * config.mlp_ratio), config.drop)
         return nn.Sequential(OrderedDict(attention=residual(attention), mlp=residual(mlp)))
+
+    def output_losses(self, predicted: Tensor, targets: Tensor) -> Losses:
+        """The differential divergence, by its weight."""
+        weight = self.config.divergence_weight
+        return {"divergence": weight * differential_divergence(predicted, targets)}
 
 
 def differential_divergence(predicted: Tensor, target: Tensor, temperature: float = 0.1) -> Tensor:
