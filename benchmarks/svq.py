@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +18,7 @@ import torch
 from common import (
     Row,
     interleaved_seconds,
+    make_task,
     paired_ratio,
     peak_memory_mib,
     peak_memory_of,
@@ -54,32 +54,11 @@ def make_model(form: Form) -> SimVP:
     return model
 
 
-def make_case(form: Form, task: str, batch: int) -> Callable[[], None]:
-    """A function that makes one forecast, or one step of training (MAE, Adam)."""
-    model = make_model(form)
-    x, y = torch.randn(2, batch, *SHAPE.inputs)
-    if task == INFERENCE:
-        model.eval()
-
-        def infer() -> None:
-            with torch.no_grad():
-                model(x)
-
-        return infer
-
-    optimizer = torch.optim.Adam(model.parameters())
-
-    def train() -> None:
-        optimizer.zero_grad()
-        torch.nn.functional.l1_loss(model(x), y).backward()
-        optimizer.step()
-
-    return train
-
-
 def measure(task: str, batch: int, repeats: int, threads: int) -> list[Row]:
     """Time and peak memory of the three forms at one task."""
-    seconds = interleaved_seconds({form: make_case(form, task, batch) for form in FORMS}, repeats)
+    seconds = interleaved_seconds(
+        {form: make_task(make_model(form), task == TRAINING, batch) for form in FORMS}, repeats
+    )
     memory = {
         form: peak_memory_of(
             __file__, "--memory", form, task, str(batch), "--threads", str(threads)
@@ -107,7 +86,7 @@ def main() -> None:
 
     if options.memory:
         form, task, batch = options.memory
-        case = make_case(form, task, int(batch))
+        case = make_task(make_model(form), task == TRAINING, int(batch))
         for _ in range(2):
             case()
         print(peak_memory_mib())

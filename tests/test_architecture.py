@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("variables", "grid", "models"),
     ("data", "output", "verify", "maps", "config"),
     ("batches", "checkpoint", "device"),
-    ("train", "runs", "forecast", "progress"),
+    ("train", "runs", "forecast", "progress", "tables"),
     ("evaluate", "inspect"),
     ("cli",),
 )

@@ -135,3 +135,18 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
 def test_bad_assignments(tmp_path: Path, assignment: str) -> None:
     with pytest.raises(InputError, match="--set"):
         load(tmp_path, GOOD, assignment)
+
+
+def test_a_model_of_the_benchmarks_list_brings_its_settings(tmp_path: Path) -> None:
+    path = ROOT / "configs" / "weatherbench_s" / "t2m.yaml"
+    swin = load_experiment(path, ["train.epochs=20", "model=simvp_swin"])
+    assert swin.model.translator.kind == "swin"
+    assert (swin.train.lr, swin.train.epochs) == (1e-3, 20)
+    own_rate = load_experiment(path, ["train.lr=0.5", "model=simvp_swin"])
+    assert own_rate.train.lr == 0.5
+    with pytest.raises(InputError, match="weatherbench_s has no model 'simvp_svin'; did you mean"):
+        load_experiment(path, ["model=simvp_svin"])
+    # Without a benchmark, or for what its list lacks, a kind of model is chosen.
+    assert load(tmp_path, GOOD, "model=persistence").model.kind == "persistence"
+    with pytest.raises(InputError, match="no benchmark 'weatherbench'; did you mean"):
+        load(tmp_path, "benchmark: weatherbench\n" + GOOD, "model=simvp")

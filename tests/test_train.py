@@ -305,3 +305,37 @@ def test_cosine_schedule_by_hand() -> None:
     # Half-way down the cosine: the mean of its ends. Steps 50 to 499 have their middle at 274.5.
     assert (rate(274) + rate(275)) / 2 == pytest.approx((5e-3 + 1e-6) / 2, rel=1e-3)
     assert rate(499) == pytest.approx(1e-6)
+
+
+def test_average_takes_whole_numbers_over() -> None:
+    averaged, current = (
+        [torch.tensor([1.0]), torch.tensor(2)],
+        [torch.tensor([2.0]), torch.tensor(3)],
+    )
+    room.moving_average(0.75)(averaged, current, 1)
+    assert [float(each) for each in averaged] == [1.25, 3.0]
+
+
+@pytest.mark.parametrize("kind", ["persistence", "climatology"])
+def test_models_without_weights_are_calibrated_and_scored_once(
+    make_experiment: Make, tmp_path: Path, kind: str
+) -> None:
+    experiment = make_experiment(model={"kind": kind})
+    path = train(experiment, tmp_path / "run", progress=False)
+    rows = metrics(path.parent)
+    assert len(rows) == 1
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.scores["best_epoch"] == 1
+    if kind == "climatology":
+        # The wave's mean over the training windows, no cell of which is empty.
+        assert checkpoint.weights["mean"].isfinite().all()
+        assert checkpoint.weights["mean"].abs().max() > 0.01
+
+
+def test_sizes_that_cannot_work_are_laid_to_their_section(
+    make_experiment: Make, tmp_path: Path
+) -> None:
+    model = {"kind": "simvp", "hid_temporal": 16, "translator": {"kind": "vit", "heads": 7}}
+    with pytest.raises(InputError, match=r"^model\.translator: 7 heads cannot share"):
+        train(make_experiment(model=model), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

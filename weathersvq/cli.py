@@ -115,7 +115,7 @@ def train(
 ) -> None:
     """Train the model of a config and keep its best epoch."""
     from weathersvq.config import load_experiment
-    from weathersvq.errors import InputError
+    from weathersvq.errors import InputError, SectionError
 
     experiment = load_experiment(config, set_ or [])
     try:
@@ -129,7 +129,10 @@ def train(
         ) from error
 
     folder = out or Path("runs") / experiment.name
-    path = run(experiment, folder, resume=resume, overwrite=overwrite, device=device)
+    try:
+        path = run(experiment, folder, resume=resume, overwrite=overwrite, device=device)
+    except SectionError as error:
+        raise InputError(f"{config}: {error}") from error
     console = _console()
     console.print(run_summary(folder), highlight=False, soft_wrap=True)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
@@ -219,6 +222,56 @@ def inspect(
 ) -> None:
     """Say what a store, a checkpoint or a forecast holds."""
     _print_rows(path)
+
+
+@app.command()
+def models(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A model, translator or quantizer, to read about its options."),
+    ] = None,
+    benchmark: Annotated[
+        str, typer.Option(help="Published benchmark whose models are listed.")
+    ] = "weatherbench_s",
+    case: Annotated[
+        str | None, typer.Option(help="One of its shapes, such as uv10; the first if not given.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Experiment, YAML, whose benchmark and shape are taken.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every benchmark and shape.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="For documents.")] = False,
+) -> None:
+    """List models with parameters and multiply-accumulates, beside the published ones."""
+    from weathersvq import tables
+
+    console = _console()
+    if name is not None:
+        from weathersvq.models.catalogue import find_part
+
+        tables.print_part(console, find_part(name))
+        return
+    from weathersvq.models.catalogue import size_lists
+
+    if config is not None:
+        from weathersvq.checkpoint import model_shape
+        from weathersvq.config import load_experiment
+
+        experiment = load_experiment(config)
+        shape = model_shape(experiment, experiment.data.target_grid)
+        lists = size_lists(experiment.benchmark or benchmark, shape=shape)
+    else:
+        lists = size_lists(None if all_ else benchmark, case=case)
+    with console.status("counting"):
+        counted = list(lists)
+    if json:
+        print(tables.sizes_json(counted))
+    elif markdown:
+        print(tables.sizes_markdown(counted))
+    else:
+        for each in counted:
+            tables.print_sizes(console, each)
 
 
 def _print_rows(path: str) -> None:

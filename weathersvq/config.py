@@ -26,7 +26,7 @@ from weathersvq.data.regrid import METHODS
 from weathersvq.data.windows import Offsets, Period, parse_step
 from weathersvq.errors import InputError, near_misses
 from weathersvq.grid import WEATHERBENCH_GRIDS, Grid
-from weathersvq.schema import Section
+from weathersvq.schema import Section, kind_of
 from weathersvq.variables import Channel, parse_channels
 
 
@@ -180,6 +180,10 @@ class Experiment(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="names the run's folder and files")
     description: str = Field("", description="one line for reports")
+    benchmark: str | None = Field(
+        None,
+        description="published benchmark whose list of models `--set model=NAME` chooses from",
+    )
     seed: int = Field(1, ge=0, description="of weights, order of windows and dropped paths")
     data: DataConfig
     model: Annotated[Any, BeforeValidator(_model_section)] = Field(
@@ -223,6 +227,27 @@ def _set(document: dict[str, Any], assignment: str) -> None:
             raise InputError(f"--set {assignment!r}: {section} is a value, not a section")
         document = inner
     document[key] = value
+
+
+def _with_published_model(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with its model's name replaced by what its benchmark's list says of it."""
+    name, benchmark = document["model"], document.get("benchmark")
+    if not isinstance(name, str) or not isinstance(benchmark, str):
+        return document
+    from weathersvq.models import MODELS
+    from weathersvq.models.published import load_benchmark
+
+    models = load_benchmark(benchmark).models
+    if name not in models:
+        if name in [kind_of(model.Config) for model in MODELS]:
+            return document
+        raise InputError(
+            f"the benchmark {benchmark} has no model {name!r}{near_misses(name, models)}; "
+            f"there are {', '.join(models)}"
+        )
+    entry = models[name]
+    train = {**document.get("train", {}), **entry.train}
+    return {**document, "model": entry.model.model_dump(mode="json"), "train": train}
 
 
 def _problems(
@@ -296,8 +321,11 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         raise InputError(f"{path} is not valid YAML: {problem}") from error
     if not isinstance(document, dict) or node is None:
         raise InputError(f"{path} holds no configuration; expected sections data, model and train")
-    for assignment in overrides:
+    # A model that is chosen brings its own training settings; single keys come after it.
+    for assignment in sorted(overrides, key=lambda each: not each.startswith("model=")):
         _set(document, assignment)
+        if assignment.startswith("model="):
+            document = _with_published_model(document)
     return experiment_from_dict(document, dict(_keys_with_lines(node)), str(path))
 
 

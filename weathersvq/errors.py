@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -12,6 +13,25 @@ class InputError(ValueError):
     The message is one line that names the offending value, what was expected and what to do.
     The command line prints it without a traceback and ends with exit code 2.
     """
+
+
+class SectionError(InputError):
+    """An `InputError` that a section of a config is to blame for; its key path comes first."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+@contextmanager
+def section(name: str) -> Iterator[None]:
+    """Lay what goes wrong inside at the door of a config's section; sections may be nested."""
+    try:
+        yield
+    except SectionError as error:
+        raise SectionError(f"{name}.{error.path}", error.reason) from error
+    except InputError as error:
+        raise SectionError(name, str(error)) from error
 
 
 def near_misses(name: str, known: Iterable[str]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from weathersvq.errors import near_misses
@@ -18,6 +19,16 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError(f"{size} is even; expected an odd size, which keeps the map's")
+    return size
+
+
+# Of a convolution or a pooling that has a cell in its middle.
+OddSize = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 
 
 def kind_of(section: type[Section]) -> str:

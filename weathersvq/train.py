@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from weathersvq.atomic import atomic_path
 from weathersvq.batches import Batch, Batches, frame_reader
@@ -29,7 +29,7 @@ from weathersvq.data.normalize import Normalization, fit_normalization
 from weathersvq.data.sources import open_source
 from weathersvq.data.windows import Windows, find_windows, good_times, parse_step
 from weathersvq.device import choose_device
-from weathersvq.errors import InputError
+from weathersvq.errors import InputError, section
 from weathersvq.grid import Grid
 from weathersvq.models import build_model
 from weathersvq.models.forecaster import Forecaster, Shape
@@ -65,6 +65,23 @@ def cosine_factor(step: int, total_steps: int, steps_per_epoch: int, config: Tra
     return final + (1 - final) * (1 + math.cos(math.pi * share)) / 2
 
 
+def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
+    """For `AveragedModel`: numbers move towards their present values; whole ones are taken over.
+
+    torch's own average truncates integers, such as the levels of a quantizer.
+    """
+
+    @torch.no_grad()
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], _count: Any) -> None:
+        for kept, now in zip(averaged, current, strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(now, 1 - decay)
+            else:
+                kept.copy_(now)
+
+    return update
+
+
 class ForecastModule(lightning.LightningModule):
     """The model with its loss, optimiser and physical validation error.
 
@@ -95,7 +112,7 @@ class ForecastModule(lightning.LightningModule):
         self.average: AveragedModel | None = None
         if decay is not None:
             self.average = AveragedModel(
-                self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True
+                self.model, multi_avg_fn=moving_average(decay), use_buffers=True
             )
         self.train_losses: list[Tensor] = []
         self._reset_validation()
@@ -384,7 +401,8 @@ def train(
     shape = model_shape(experiment, Grid.of(dataset))
     # Everything that can be wrong with the sizes and splits is found before data are read.
     torch.manual_seed(experiment.seed)
-    build_model(experiment.model, shape)
+    with section("model"):
+        build_model(experiment.model, shape)
     splits: tuple[Split, ...] = ("train", "validation", "test")
     windows = {split: split_windows(dataset, experiment, split) for split in splits}
     _prepare_folder(folder, experiment, resume, overwrite)

@@ -1,66 +1,78 @@
-"""Parameters and multiply-accumulates of whole models beside the published figures.
-
-Published: OpenSTL's WeatherBench table, t2m at 5.625 degrees, 12 hours in, 12 out (hid_spatial 32,
-hid_temporal 256, depths 2 and 8). A multiply-accumulate is half of what torch counts.
-"""
+"""Parameters and multiply-accumulates of whole models beside the published figures."""
 
 from __future__ import annotations
 
 import pytest
-import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from weathersvq.models import build_model, validate_model_config
-from weathersvq.models.forecaster import Forecaster, Shape
+from weathersvq.models.baselines.persistence import PersistenceConfig
+from weathersvq.models.catalogue import Row, describe_shape, size_lists
+from weathersvq.models.forecaster import Shape
+from weathersvq.models.published import PublishedSize, benchmark_names, load_benchmark
+from weathersvq.models.size import Size, measure
 from weathersvq.models.translators import TRANSLATORS
 from weathersvq.schema import kind_of
 
-# translator -> (parameters in millions, multiply-accumulates in 1e9)
-PUBLISHED = {
-    "gsta": (12.76, 7.01),
-    "incepu": (14.67, 8.03),
-    "convmixer": (1.13, 0.95),
-    "convnext": (10.09, 5.66),
-    "hornet": (12.42, 6.84),
-    "moganet": (12.76, 7.01),
-    "vit": (12.41, 7.99),
-    "swin": (12.42, 6.88),
-    "uniformer": (12.02, 7.45),
-    "poolformer": (9.98, 5.61),
-    "van": (12.15, 6.70),
-    "mlp_mixer": (11.10, 5.92),
-    "tau": (12.22, 6.70),
-}
-# Rows that can't be met, with ours instead, and why.
-OURS = {
-    # The published count leaves out convolutions with padding "same", whose kernels are not
-    # counted as convolutions by its tool; those are 0.11e9 here.
-    "convmixer": 1.063,
-}
+CASES = [
+    (benchmark, case, name)
+    for benchmark in benchmark_names()
+    for case in load_benchmark(benchmark).cases
+    for name, entry in load_benchmark(benchmark).models.items()
+    if case in entry.published
+]
+# Ours, parameters and multiply-accumulates, where the published ones can't be met; the benchmark's
+# list says why.
+OURS: dict[tuple[str, str, str], tuple[int, int]] = {}
 
 
-def macs(model: Forecaster, shape: Shape) -> float:
-    """Multiply-accumulates of one window, in 1e9."""
-    counter = FlopCounterMode(display=False)
-    # The fused kernels of attention are not counted on a CPU; their plain form is.
-    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        model.eval()(torch.zeros(1, *shape.inputs))
-    return counter.get_total_flops() / 2e9
+def row_of(benchmark: str, case: str, name: str) -> Row:
+    listed = load_benchmark(benchmark)
+    entry, shape = listed.models[name], listed.shape(case)
+    size = measure(entry.model, shape)
+    return Row(name, entry.title, entry.model, describe_shape(shape), size, entry.published[case])
 
 
-def test_every_translator_has_a_row() -> None:
-    assert {kind_of(translator.Config) for translator in TRANSLATORS} == set(PUBLISHED)
+@pytest.mark.parametrize(("benchmark", "case", "name"), CASES)
+def test_size_is_the_published_one(benchmark: str, case: str, name: str) -> None:
+    row = row_of(benchmark, case, name)
+    parameters, macs = row.differences
+    met = abs(parameters or 0) <= 0.01 and abs(macs or 0) <= 0.02
+    assert bool(row.published.note) is not met, f"{row.size}, {row.differences}"
+    if not met:
+        assert (row.size.parameters, row.size.macs) == OURS[benchmark, case, name]
 
 
-@pytest.mark.parametrize("kind", PUBLISHED)
-def test_sizes_of_simvp_with_each_translator(kind: str) -> None:
-    shape = Shape(12, 12, 1, 1, 32, 64, True)
-    model = build_model(
-        validate_model_config({"kind": "simvp", "translator": {"kind": kind}}), shape
+def test_pins_are_of_this_list() -> None:
+    assert set(OURS) <= set(CASES)
+
+
+def test_every_translator_has_a_published_size() -> None:
+    models = load_benchmark("weatherbench_s").models.values()
+    listed = {entry.model.model_dump()["translator"]["kind"] for entry in models
+              if entry.model.model_dump()["kind"] == "simvp" and entry.published}  # fmt: skip
+    assert listed == {kind_of(translator.Config) for translator in TRANSLATORS}
+
+
+def test_count_by_hand() -> None:
+    # 6 inputs to 2 outputs of 3 channels in 4 x 5 cells: each output cell sums 6 * 3 products.
+    shape = Shape(6, 2, 3, 3, 4, 5)
+    from weathersvq.models.baselines.autoregression import AutoregressionConfig
+
+    products = 2 * 3 * 6 * 3
+    assert measure(AutoregressionConfig(), shape) == Size(products + 2 * 3 * 20, products * 20)
+    assert measure(PersistenceConfig(), shape) == Size(0, 0)
+
+
+def test_differences_are_ours_over_the_published() -> None:
+    published = PublishedSize(parameters_m=2, gmacs=4)
+    row = Row("m", "M", PersistenceConfig(), "", Size(2_020_000, 3_000_000_000), published)
+    assert row.differences == (pytest.approx(0.01), pytest.approx(-0.25))
+
+
+def test_a_shape_of_ones_own_has_published_figures_only_where_it_is_the_same() -> None:
+    listed = load_benchmark("weatherbench_s")
+    same, other = (
+        next(iter(size_lists("weatherbench_s", shape=shape))).rows[0].published
+        for shape in (listed.shape("uv10"), Shape(4, 4, 1, 1, 8, 16))
     )
-    parameters, published_macs = PUBLISHED[kind]
-    count = sum(parameter.numel() for parameter in model.parameters())
-    assert count / 1e6 == pytest.approx(parameters, rel=0.01)
-    expected = OURS.get(kind, published_macs)
-    assert macs(model, shape) == pytest.approx(expected, rel=0.001 if kind in OURS else 0.02)
+    assert same.gmacs == 7.02
+    assert other == PublishedSize()

@@ -107,9 +107,10 @@ def rollout(model: Callable[[Tensor], Tensor], x: Tensor, steps: int) -> Tensor:
 class Forecaster(nn.Module, ABC):
     """A model that gives the next T_out steps from the last T_in, in normalised units.
 
-    A subclass supplies its `Config` (a section with a `kind`), its layers in a constructor with
-    these arguments, and `advance`, the network itself. Everything else follows: `advance` may give
-    any number of steps, and `forward` cuts or feeds back until there are T_out.
+    A subclass supplies its `Config` (a section with a `kind`), the `reference` to its paper, its
+    layers in a constructor with these arguments, and `advance`, the network itself. Everything else
+    follows: `advance` may give any number of steps, and `forward` cuts or feeds back until there
+    are T_out.
 
     Args:
         config: options, a `Config`.
@@ -120,6 +121,7 @@ class Forecaster(nn.Module, ABC):
     """
 
     Config: ClassVar[type[Section]]
+    reference: ClassVar[str]
     config: Section
 
     def __init__(self, config: Section, shape: Shape) -> None:

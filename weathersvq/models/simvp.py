@@ -14,7 +14,7 @@ import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor
 
-from weathersvq.errors import InputError
+from weathersvq.errors import InputError, section
 from weathersvq.models.border import Border
 from weathersvq.models.codec import Decoder, Encoder, shrink_factor
 from weathersvq.models.forecaster import Criterion, Forecaster, Losses, Shape
@@ -87,6 +87,7 @@ class SimVP(Forecaster):
     """
 
     Config = SimVPConfig
+    reference = "Gao et al. (2022), arXiv 2206.05099; Tan et al. (2022), arXiv 2211.12509"
     change_scale: Tensor
     config: SimVPConfig
 
@@ -108,20 +109,22 @@ class SimVP(Forecaster):
                 )
         self.encoder = Encoder(shape.channels_in, config.hid_spatial, config.depth_spatial)
         quantizer = next(each for each in QUANTIZERS if isinstance(config.quantizer, each.Config))
-        self.quantizer = quantizer(config.hid_spatial, config.quantizer)
+        with section("quantizer"):
+            self.quantizer = quantizer(config.hid_spatial, config.quantizer)
         translator = next(
             each for each in TRANSLATORS if isinstance(config.translator, each.Config)
         )
         factor = shrink_factor(config.depth_spatial)
         self.border = Border(shape.height, shape.width, factor, shape.longitude_wraps, config.halo)
         height, width = self.border.size
-        self.translator = translator(
-            shape.in_steps * config.hid_spatial,
-            config.hid_temporal,
-            config.depth_temporal,
-            (height // factor, width // factor),
-            config.translator,
-        )
+        with section("translator"):
+            self.translator = translator(
+                shape.in_steps * config.hid_spatial,
+                config.hid_temporal,
+                config.depth_temporal,
+                (height // factor, width // factor),
+                config.translator,
+            )
         self.decoder = Decoder(config.hid_spatial, shape.channels_out, config.depth_spatial)
         if config.predict == "change":
             scale = torch.ones(min(shape.in_steps, shape.out_steps), shape.channels_out, 1, 1)

@@ -30,6 +30,7 @@ class Autoregression(Forecaster):
     """
 
     Config = AutoregressionConfig
+    reference = "none"
 
     def __init__(self, config: Section, shape: Shape) -> None:
         super().__init__(config, shape)

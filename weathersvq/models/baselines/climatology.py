@@ -26,6 +26,7 @@ class Climatology(Forecaster):
     """Gives the same maps for every input: means over the training windows' targets, by lead."""
 
     Config = ClimatologyConfig
+    reference = "none"
     mean: Tensor
 
     def __init__(self, config: Section, shape: Shape) -> None:

@@ -53,6 +53,7 @@ class ConvLSTM(Recurrent):
     """Layers of ConvLSTM cells, the last one's hidden state read out as the next frame."""
 
     Config = ConvLSTMConfig
+    reference = "Shi et al. (2015), arXiv 1506.04214"
 
     def __init__(self, config: Section, shape: Shape) -> None:
         assert isinstance(config, ConvLSTMConfig)

@@ -24,6 +24,7 @@ class Persistence(Forecaster):
     """
 
     Config = PersistenceConfig
+    reference = "none"
 
     def __init__(self, config: Section, shape: Shape) -> None:
         super().__init__(config, shape)

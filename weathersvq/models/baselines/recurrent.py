@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from weathersvq.models.border import Border
 from weathersvq.models.forecaster import Criterion, Forecaster, Losses, Shape, average
 from weathersvq.models.layers import fast_layout
-from weathersvq.schema import Section
+from weathersvq.schema import OddSize, Section
 
 # What a model carries from frame to frame: its own affair.
 State = Any
@@ -96,7 +96,7 @@ class RecurrentConfig(Section):
 
     hidden: int = Field(128, ge=1, description="channels of every layer's state")
     depth: int = Field(4, ge=1, description="layers of cells")
-    kernel: int = Field(5, ge=1, description="size of the cells' convolutions, odd")
+    kernel: OddSize = Field(5, description="size of the cells' convolutions, odd")
     patch: int = Field(
         2, ge=1, description="cells along the side of the square patches that a frame is cut into"
     )
@@ -104,12 +104,6 @@ class RecurrentConfig(Section):
         False, description="normalise each convolution's output over channels and map"
     )
     sampling: Sampling = Field(Sampling(), description="true frames as inputs in training")
-
-    @model_validator(mode="after")
-    def _odd_kernel(self) -> RecurrentConfig:
-        if self.kernel % 2 == 0:
-            raise ValueError(f"kernel is {self.kernel}; expected an odd number, to keep the map")
-        return self
 
 
 def convolve(

@@ -32,8 +32,8 @@ class Quantized:
 class Quantizer(nn.Module, ABC):
     """(B, T, D, H, W) -> `Quantized`, each of the B*T*H*W latent vectors for itself.
 
-    A subclass supplies its `Config` (a section with a `kind`), a constructor with the arguments
-    `(channels, config)`, and `forward`.
+    A subclass supplies its `Config` (a section with a `kind`), the `reference` to its paper, a
+    constructor with the arguments `(channels, config)`, and `forward`.
 
     Args:
         channels: D, length of the latent vectors.
@@ -41,6 +41,7 @@ class Quantizer(nn.Module, ABC):
     """
 
     Config: ClassVar[type[Section]]
+    reference: ClassVar[str]
 
     @abstractmethod
     def __init__(self, channels: int, config: Section) -> None:
@@ -48,3 +49,10 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor) -> Quantized: ...
+
+    def diagnose(self, z: Tensor) -> dict[str, Tensor]:
+        """How the codebook is used for `z` (B, T, D, H, W), in bounded memory and nothing changed.
+
+        Scalars by name, `perplexity` and `usage` among them; none where there is no codebook.
+        """
+        return {}

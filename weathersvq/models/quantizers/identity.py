@@ -20,6 +20,7 @@ class Identity(Quantizer):
     """Gives what it gets."""
 
     Config = IdentityConfig
+    reference = "none"
 
     def __init__(self, channels: int, config: Section) -> None:
         super().__init__(channels, config)

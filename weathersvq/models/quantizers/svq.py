@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from weathersvq.models.quantizers.base import Quantized, Quantizer
+from weathersvq.models.quantizers.usage import diagnose_weights
 from weathersvq.schema import Section
 
 SPARSITY = 0.9
@@ -106,6 +107,7 @@ class SVQ(Quantizer):
     """
 
     Config = SVQConfig
+    reference = "arXiv 2312.03406"
 
     def __init__(self, channels: int, config: Section) -> None:
         super().__init__(channels, config)
@@ -166,6 +168,10 @@ class SVQ(Quantizer):
         """
         for part in z.movedim(2, -1).flatten(0, -2).split(chunk):
             yield self._weights_of(part)
+
+    def diagnose(self, z: Tensor) -> dict[str, Tensor]:
+        """Perplexity and usage by thresholds, see `diagnose_weights`."""
+        return diagnose_weights(lambda: self.weights(z))
 
     def _weights_of(self, tokens: Tensor) -> Tensor:
         """(..., D) -> (..., N)."""

@@ -15,8 +15,8 @@ from weathersvq.schema import Section
 class Translator(nn.Module, ABC):
     """(B, T*D, H, W) -> (B, T*D, H, W), past latent maps to future ones.
 
-    A subclass supplies its `Config` (a section with a `kind`) and a constructor with the arguments
-    `(channels_in, channels_hidden, depth, resolution, config)`:
+    A subclass supplies its `Config` (a section with a `kind`), the `reference` to its paper and a
+    constructor with the arguments `(channels_in, channels_hidden, depth, resolution, config)`:
 
     Args:
         channels_in: T*D, channels read and given.
@@ -30,6 +30,7 @@ class Translator(nn.Module, ABC):
     """
 
     Config: ClassVar[type[Section]]
+    reference: ClassVar[str]
     config: Section
 
     @abstractmethod

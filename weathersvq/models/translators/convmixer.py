@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from weathersvq.models.layers import initialize_fan_out
 from weathersvq.models.translators.base import BlockStack
-from weathersvq.schema import Section
+from weathersvq.schema import OddSize, Section
 
 
 class ConvMixerConfig(Section):
     """Options of the ConvMixer translator; its blocks have neither MLP nor dropped paths."""
 
     kind: Literal["convmixer"] = "convmixer"
-    kernel: int = Field(11, ge=1, description="size of the depthwise convolution, odd")
+    kernel: OddSize = Field(11, description="size of the depthwise convolution, odd")
 
 
 class ConvMixerBlock(nn.Module):
@@ -43,6 +43,7 @@ class ConvMixer(BlockStack):
     """Blocks of two convolutions; works at any resolution."""
 
     Config = ConvMixerConfig
+    reference = "Trockman and Kolter (2022), arXiv 2201.09792"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

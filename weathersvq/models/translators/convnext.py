@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from weathersvq.models.layers import CellMLP, ChannelNorm, DropPath, initialize_fan_out
 from weathersvq.models.translators.base import BlockStack, drop_path_rate
-from weathersvq.schema import Section
+from weathersvq.schema import OddSize, Section
 
 # Residual branches start almost closed.
 LAYER_SCALE = 1e-6
@@ -24,7 +24,7 @@ class ConvNeXtConfig(Section):
     drop_path: float = Field(
         0.1, ge=0, lt=1, description="share of dropped residual paths in the last block"
     )
-    kernel: int = Field(7, ge=1, description="size of the depthwise convolution, odd")
+    kernel: OddSize = Field(7, description="size of the depthwise convolution, odd")
 
 
 class ConvNeXtBlock(nn.Module):
@@ -50,6 +50,7 @@ class ConvNeXt(BlockStack):
     """Blocks of one branch; works at any resolution."""
 
     Config = ConvNeXtConfig
+    reference = "Liu et al. (2022), arXiv 2201.03545"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

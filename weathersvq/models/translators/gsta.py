@@ -77,6 +77,7 @@ class GSTA(BlockStack):
     """Blocks of gated attention and MLP; works at any resolution."""
 
     Config = GSTAConfig
+    reference = "Tan et al. (2022), arXiv 2211.12509"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

@@ -91,6 +91,7 @@ class HorNet(BlockStack):
     """Blocks of recursive gated convolution and MLP; works at any resolution."""
 
     Config = HorNetConfig
+    reference = "Rao et al. (2022), arXiv 2207.14284"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from weathersvq.errors import InputError
 from weathersvq.models.translators.base import Translator
-from weathersvq.schema import Section
+from weathersvq.schema import OddSize, Section
 
 
 class IncepUConfig(Section):
     """Options of the IncepU translator."""
 
     kind: Literal["incepu"] = "incepu"
-    kernels: tuple[int, ...] = Field(
+    kernels: tuple[OddSize, ...] = Field(
         (3, 5, 7, 11), min_length=1, description="sizes of a block's parallel convolutions, odd"
     )
     groups: int = Field(8, ge=1, description="groups of their channels and of the normalisation")
@@ -74,10 +74,11 @@ class IncepU(Translator):
     Works at any resolution.
 
     Raises:
-        InputError: fewer than two blocks, or groups that do not divide the channels.
+        InputError: groups that do not divide the channels.
     """
 
     Config = IncepUConfig
+    reference = "Gao et al. (2022), arXiv 2206.05099"
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class MixerBlock(nn.Module):
     def __init__(self, channels: int, cells: int, drop_path: float, config: MLPMixerConfig) -> None:
         super().__init__()
         self.norm_cells = nn.LayerNorm(channels, eps=1e-6)
-        self.cells = MLP(cells, int(config.cell_ratio * channels), config.drop)
+        self.cells = MLP(cells, max(1, int(config.cell_ratio * channels)), config.drop)
         self.norm_channels = nn.LayerNorm(channels, eps=1e-6)
         self.channels = MLP(channels, int(config.mlp_ratio * channels), config.drop)
         self.drop_path = DropPath(drop_path)
@@ -49,6 +49,7 @@ class MLPMixer(BlockStack):
     """Blocks of two MLPs; each model is made for one resolution."""
 
     Config = MLPMixerConfig
+    reference = "Tolstikhin et al. (2021), arXiv 2105.01601"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

@@ -131,6 +131,7 @@ class MogaNet(BlockStack):
     """Blocks of gated aggregation and MLP; works at any resolution."""
 
     Config = MogaNetConfig
+    reference = "Li et al. (2022), arXiv 2211.03295"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from weathersvq.models.layers import CellMLP, Residual
 from weathersvq.models.translators.base import BlockStack, drop_path_rate
-from weathersvq.schema import Section
+from weathersvq.schema import OddSize, Section
 
 # Residual branches start almost closed.
 LAYER_SCALE = 1e-5
@@ -25,7 +25,7 @@ class PoolFormerConfig(Section):
     drop_path: float = Field(
         0.1, ge=0, lt=1, description="share of dropped residual paths in the last block"
     )
-    pool: int = Field(3, ge=1, description="width of the square that is averaged, odd")
+    pool: OddSize = Field(3, description="width of the square that is averaged, odd")
 
 
 class Pooling(nn.AvgPool2d):
@@ -50,6 +50,7 @@ class PoolFormer(BlockStack):
     """Blocks of pooling and MLP; works at any resolution."""
 
     Config = PoolFormerConfig
+    reference = "Yu et al. (2021), arXiv 2111.11418"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

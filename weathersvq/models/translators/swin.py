@@ -131,10 +131,12 @@ class WindowAttention(SelfAttention):
 class Swin(BlockStack):
     """Blocks of window attention and MLP; in every second one the windows are shifted by half.
 
-    Along an axis that one window covers there is no shift.
+    Along an axis that one window covers there is no shift. (The published code then shifts along
+    neither, so that windows side by side never exchange anything.)
     """
 
     Config = SwinConfig
+    reference = "Liu et al. (2021), arXiv 2103.14030"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Literal
 
@@ -16,6 +17,8 @@ from weathersvq.schema import Section
 
 # Residual branches start almost closed.
 LAYER_SCALE = 1e-2
+# Added to the true shares of changes, which bounds what an entry's divergence can be.
+SHARE_FLOOR = 1e-12
 
 
 class TAUConfig(Section):
@@ -80,6 +83,7 @@ class TAU(BlockStack):
     """Blocks of temporal attention and MLP; works at any resolution."""
 
     Config = TAUConfig
+    reference = "Tan et al. (2022), arXiv 2206.12126"
     config: TAUConfig
 
     def make_block(
@@ -113,7 +117,8 @@ def differential_divergence(predicted: Tensor, target: Tensor, temperature: floa
     The changes between neighbouring frames become a distribution over all C*H*W entries, by a
     softmax; the divergence (Kullback and Leibler) of the predicted from the true one is averaged
     over samples, steps and, as published, entries. It is 0 where the changes agree but for a
-    constant and positive otherwise. (The published code gives 0 for two frames, too.)
+    constant and positive otherwise, at most 28 over the number of entries. (The published code
+    gives 0 for two frames, too.)
 
     Args:
         predicted: (B, T, C, H, W).
@@ -129,4 +134,6 @@ def differential_divergence(predicted: Tensor, target: Tensor, temperature: floa
         (frames.diff(dim=1).flatten(2) / temperature).log_softmax(dim=-1)
         for frames in (predicted, target)
     )
-    return (log_predicted.exp() * (log_predicted - log_target)).mean()
+    floor = log_target.new_tensor(math.log(SHARE_FLOOR))
+    divergence = log_predicted - torch.logaddexp(log_target, floor)
+    return (log_predicted.exp() * divergence).mean()

@@ -11,6 +11,7 @@ from torch import nn
 
 from weathersvq.models.layers import (
     MLP,
+    CellMLP,
     ChannelsLast,
     GlobalAttention,
     Residual,
@@ -48,19 +49,12 @@ def position(channels: int) -> Residual:
 
 def local_block(channels: int, drop_path: float, config: UniFormerConfig) -> nn.Module:
     """Relations by a depthwise convolution, (B, C, H, W) -> (B, C, H, W)."""
-    hidden = int(channels * config.mlp_ratio)
     relations = nn.Sequential(
         nn.Conv2d(channels, channels, kernel_size=1),
         nn.Conv2d(channels, channels, KERNEL, padding=KERNEL // 2, groups=channels),
         nn.Conv2d(channels, channels, kernel_size=1),
     )
-    mlp = nn.Sequential(
-        nn.Conv2d(channels, hidden, kernel_size=1),
-        nn.GELU(),
-        nn.Dropout(config.drop),
-        nn.Conv2d(hidden, channels, kernel_size=1),
-        nn.Dropout(config.drop),
-    )
+    mlp = CellMLP(channels, int(channels * config.mlp_ratio), config.drop)
     block = nn.Sequential(
         OrderedDict(
             position=position(channels),
@@ -93,6 +87,7 @@ class UniFormer(BlockStack):
     """
 
     Config = UniFormerConfig
+    reference = "Li et al. (2022), arXiv 2201.09450"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

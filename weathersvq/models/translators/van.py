@@ -56,6 +56,7 @@ class VAN(BlockStack):
     """Blocks of large-kernel attention and MLP; works at any resolution."""
 
     Config = VANConfig
+    reference = "Guo et al. (2022), arXiv 2202.09741"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

@@ -40,6 +40,7 @@ class ViT(BlockStack):
     """
 
     Config = ViTConfig
+    reference = "Dosovitskiy et al. (2020), arXiv 2010.11929"
 
     def make_block(
         self, channels: int, index: int, depth: int, resolution: tuple[int, int], config: Section

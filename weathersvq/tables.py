@@ -1,0 +1,112 @@
+"""Beside the flow: what the command line prints as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from weathersvq.models.catalogue import Part, Row, SizeList
+
+SIZE_COLUMNS = (
+    "model",
+    "title",
+    "parameters [M]",
+    "published",
+    "difference",
+    "GMAC",
+    "published",
+    "difference",
+)
+SIZE_HINT = (
+    "[T_in x C x H x W -> T_out]; GMAC: 1e9 multiply-accumulates for the forecast of one window; "
+    "difference: ours over the published, rounded figure"
+)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:+.1f} %"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _size_cells(row: Row) -> tuple[str, ...]:
+    parameters, macs = row.differences
+    return (
+        row.name,
+        row.title,
+        f"{row.size.parameters / 1e6:.2f}",
+        _figure(row.published.parameters_m),
+        _percent(parameters),
+        f"{row.size.macs / 1e9:.2f}",
+        _figure(row.published.gmacs),
+        _percent(macs),
+    )
+
+
+def _notes(sizes: SizeList) -> Iterator[str]:
+    """Why ours is another size, where it is: one line for all models with the same reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in sizes.rows:
+        if row.published.note:
+            reasons.setdefault(row.published.note, []).append(row.name)
+    for reason, names in reasons.items():
+        yield f"{', '.join(names)}: {reason}"
+
+
+def print_sizes(console: Console, sizes: SizeList) -> None:
+    """Models with their sizes beside the published ones."""
+    table = Table(
+        title=f"{sizes.title} [{sizes.setting}]".replace("[", r"\["), title_justify="left"
+    )
+    for index, column in enumerate(SIZE_COLUMNS):
+        header = column.replace("[", r"\[")
+        table.add_column(header, justify="left" if index < 2 else "right", no_wrap=index == 0)
+    for row in sizes.rows:
+        table.add_row(*_size_cells(row))
+    console.print(table)
+    for line in (SIZE_HINT, f"published: {sizes.source}", *_notes(sizes)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def sizes_json(lists: Sequence[SizeList]) -> str:
+    """All rows as one list of objects."""
+    return json.dumps([row.to_dict() for sizes in lists for row in sizes.rows], indent=1)
+
+
+def sizes_markdown(lists: Sequence[SizeList]) -> str:
+    """A document with a table for each list."""
+    lines = [
+        "# Models and their sizes",
+        "",
+        "Made by `weathersvq models --all --markdown > docs/models.md`. Figures: ours, counted by",
+        "torch; beside them the published ones, rounded as they were printed. GMAC: 1e9",
+        "multiply-accumulates for the forecast of one window. `weathersvq models NAME` tells the",
+        "options of a model, translator or quantizer.",
+    ]
+    for sizes in lists:
+        lines += ["", f"## {sizes.title}", "", f"Windows of {sizes.setting} (T_in x C x H x W -> "]
+        lines[-1] += f"T_out). Published: {sizes.source}."
+        lines += ["", f"| {' | '.join(SIZE_COLUMNS)} |", "|---|---|" + "--:|" * 6]
+        lines += [f"| {' | '.join(_size_cells(row))} |" for row in sizes.rows]
+        notes = [f"- {line}" for line in _notes(sizes)]
+        lines += ["", *notes] if notes else []
+    return "\n".join(lines)
+
+
+def print_part(console: Console, part: Part) -> None:
+    """A model, translator or quantizer with its options."""
+    console.print(f"[bold]{part.kind}[/bold], {part.role}: {part.summary}", soft_wrap=True)
+    console.print(f"paper: {part.reference}", markup=False, soft_wrap=True)
+    table = Table(box=None)
+    table.add_column("option", style="bold", no_wrap=True)
+    table.add_column("default")
+    table.add_column("meaning", overflow="fold")
+    for option in part.options:
+        table.add_row(option.name, option.default, option.description)
+    if part.options:
+        console.print(table)
