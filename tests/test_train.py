@@ -29,6 +29,7 @@ from weathersvq.errors import InputError
 from weathersvq.forecast import forecast
 from weathersvq.grid import Grid
 from weathersvq.inspect import describe
+from weathersvq.models import validate_model_config
 from weathersvq.runs import run_summary
 from weathersvq.train import cosine_factor, open_for, split_windows, train
 from weathersvq.variables import parse_channels
@@ -320,7 +321,8 @@ def test_average_takes_whole_numbers_over() -> None:
 def test_models_without_weights_are_calibrated_and_scored_once(
     make_experiment: Make, tmp_path: Path, kind: str
 ) -> None:
-    experiment = make_experiment(model={"kind": kind})
+    model = validate_model_config(kind)
+    experiment = make_experiment().model_copy(update={"model": model})
     path = train(experiment, tmp_path / "run", progress=False)
     rows = metrics(path.parent)
     assert len(rows) == 1
