@@ -84,7 +84,9 @@ def write_store(path: Path, hours: int) -> None:
 def training_step(experiment: Experiment, batch: Batch) -> Callable[[], None]:
     """A function that makes one step of training on the same batch."""
     torch.manual_seed(0)
-    model = build_model(experiment.model, model_shape(experiment, GLOBAL_5625))
+    model = build_model(
+        experiment.model, model_shape(experiment.data, GLOBAL_5625, len(experiment.fields.channels))
+    )
     optimizer = torch.optim.Adam(model.parameters())
     half = experiment.train.precision == "bf16"
 
@@ -127,8 +129,8 @@ def measure(
     """Windows/s of one model's training step, and of loading what it is trained on."""
     experiment = load_experiment(MODELS[name])
     size, offsets = experiment.train.batch_size, experiment.data.offsets
-    channels = experiment.data.parsed_channels
-    data = dataset[list(experiment.data.channels)]
+    channels = experiment.fields.parsed_channels
+    data = dataset[list(experiment.fields.channels)]
     normalization = fit_normalization(data, channels, Period.parse("2015/2016"))
     origins = window_origins(data["time"].values, HOUR, offsets)
     last = data.sizes["time"] - 1

@@ -24,7 +24,7 @@ from weathersvq.atomic import atomic_path
 from weathersvq.bundled import bundled_model
 from weathersvq.checkpoint import Checkpoint, load_checkpoint
 from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
-from weathersvq.train import open_for
+from weathersvq.series import FieldSeries
 from weathersvq.variables import variable
 
 ROOT = Path(__file__).parents[1]
@@ -49,11 +49,11 @@ def main(
         train_all(list(variants.values()), jobs)
     models = {name: load_checkpoint(variant.model) for name, variant in variants.items()}
     experiment = models["svq"].experiment
-    dataset = open_for(experiment)
+    dataset = FieldSeries(experiment.fields).dataset
     console.print("fitting the climatology of the training years ...")
     climatology = training_climatology(models["svq"], dataset)
     inits = evaluation_inits(
-        models["svq"], dataset, experiment.data.period("test"), experiment.data.evaluate_every
+        models["svq"], dataset, experiment.fields.period("test"), experiment.fields.evaluate_every
     )
     scores = {}
     for name, model in models.items():
@@ -84,7 +84,7 @@ def bundle(model: Checkpoint, scores: xr.Dataset, inits: int) -> None:
         ]
         for name in scores.data_vars
     }
-    test = {"test_period": model.experiment.data.test, "test_inits": inits}
+    test = {"test_period": model.experiment.fields.test, "test_inits": inits}
     replace(model, scores={**model.scores, **test, **by_lead}).save(bundled_model())
 
 
@@ -104,7 +104,7 @@ def draw(scores: xr.Dataset, path: Path) -> None:
 
 def report(models: dict[str, Checkpoint], scores: xr.Dataset, inits: int) -> str:
     """The page docs/bundled_model.md."""
-    data = models["svq"].experiment.data
+    data = models["svq"].experiment.fields
     config = models["svq"].experiment
     count = {
         name: sum(p.numel() for p in model.build().parameters()) for name, model in models.items()

@@ -27,7 +27,7 @@ from weathersvq.config import load_experiment
 from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
 from weathersvq.forecast import forecast
 from weathersvq.maps import error_map, save_figure
-from weathersvq.train import open_for
+from weathersvq.series import FieldSeries
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "runs" / "examples"
@@ -109,12 +109,12 @@ def main(
 def report(example: Example, runs: dict[tuple[str, int], Variant]) -> list[str]:
     """One example's section; its pictures are drawn on the way."""
     experiment = load_experiment(example.config)
-    dataset = open_for(experiment).load()
+    dataset = FieldSeries(experiment.fields).dataset.load()
     models = {key: load_checkpoint(run.model) for key, run in runs.items()}
     first = next(iter(models.values()))
     climatology = training_climatology(first, dataset, example.harmonics)
-    inits = evaluation_inits(first, dataset, experiment.data.period("test"))
-    name = experiment.data.channels[0]
+    inits = evaluation_inits(first, dataset, experiment.fields.period("test"))
+    name = experiment.fields.channels[0]
     by_seed: dict[int, list[xr.DataArray]] = {}
     for (kind, seed), model in models.items():
         console.print(f"evaluating {model.experiment.name} on {inits.size} inits ...")
@@ -142,7 +142,7 @@ def report(example: Example, runs: dict[tuple[str, int], Variant]) -> list[str]:
     maps = ROOT / "docs" / "pictures" / f"real_{example.name}_map.png"
     save_figure(error_map(predicted, name, init=init, lead=lead), maps)
 
-    data = experiment.data
+    data = experiment.fields
     lines = [
         "",
         f"## {example.title}",

@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "schema", "atomic", "bundled"),
     ("variables", "grid", "models"),
     ("data", "output", "verify", "maps", "config"),
-    ("batches", "checkpoint", "device"),
+    ("batches", "checkpoint", "device", "series"),
     ("train", "runs", "forecast", "progress", "tables"),
     ("evaluate", "inspect"),
     ("cli",),

@@ -25,7 +25,9 @@ Make = Callable[..., Experiment]
 def saved(make_experiment: Make, tmp_path: Path) -> Path:
     torch.manual_seed(0)
     experiment = make_experiment()
-    model = build_model(experiment.model, model_shape(experiment, GLOBAL_5625))
+    model = build_model(
+        experiment.model, model_shape(experiment.data, GLOBAL_5625, len(experiment.data.channels))
+    )
     path = tmp_path / "model.safetensors"
     Checkpoint(
         experiment,

@@ -13,7 +13,8 @@ from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
 from weathersvq.forecast import forecast
 from weathersvq.maps import error_map
 from weathersvq.output import read_forecast, write_forecast
-from weathersvq.train import open_for, train
+from weathersvq.series import FieldSeries
+from weathersvq.train import train
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +37,7 @@ def test_from_file_to_map(name: str, tmp_path: Path) -> None:
         ],
     )  # fmt: skip
     checkpoint = load_checkpoint(train(experiment, tmp_path / "run", progress=False))
-    dataset = open_for(experiment)
+    dataset = FieldSeries(experiment.data).dataset
     inits = evaluation_inits(checkpoint, dataset, experiment.data.period("test"), 30)
     channel = experiment.data.channels[0]
     scores = evaluate(checkpoint, dataset, inits, training_climatology(checkpoint, dataset, 0))

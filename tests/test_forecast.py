@@ -25,7 +25,9 @@ Make = Callable[..., Experiment]
 
 def checkpoint_of(experiment: Experiment, grid: Grid = GLOBAL_5625) -> Checkpoint:
     torch.manual_seed(0)
-    model = build_model(experiment.model, model_shape(experiment, grid))
+    model = build_model(
+        experiment.model, model_shape(experiment.data, grid, len(experiment.data.channels))
+    )
     normalization = Normalization(("t2m", "u10"), (285.0, 0.0), (8.0, 5.0))
     return Checkpoint(experiment, grid, normalization, model.state_dict(), name="test.safetensors")
 

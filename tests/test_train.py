@@ -31,7 +31,8 @@ from weathersvq.grid import Grid
 from weathersvq.inspect import describe
 from weathersvq.models import validate_model_config
 from weathersvq.runs import run_summary
-from weathersvq.train import cosine_factor, open_for, split_windows, train
+from weathersvq.series import FieldSeries
+from weathersvq.train import cosine_factor, train
 from weathersvq.variables import parse_channels
 
 Make = Callable[..., Experiment]
@@ -201,12 +202,12 @@ def test_flagged_times_are_never_trained_on_and_counted(
     said = "left out: 8 that touch flagged times"
     assert f"train: 35 windows, 118 frames (0.0019 GB in memory); {said}" in capsys.readouterr().err
     assert run_summary(path.parent).endswith(f"; training windows {said}")
-    origins = split_windows(open_for(experiment), experiment, "train").origins
+    origins = FieldSeries(experiment.data).windows("train").origins
     spans = origins[:, None] + np.arange(-3, 5)
     assert not (spans == 50).any()
     # u10 alone is bad there: t2m alone may use that time.
     alone = make_experiment(data={"channels": ["t2m"]})
-    assert split_windows(open_for(alone), alone, "train").flagged == 0
+    assert FieldSeries(alone.data).windows("train").flagged == 0
 
 
 def test_a_split_that_is_all_flagged_says_so(
@@ -281,7 +282,7 @@ def test_finer_grids_go_through_training_and_forecasting(
     assert result.t2m.shape == (1, 4, 64, 128)
     assert np.isfinite(result.t2m_error).all()
     # A store on that grid is taken to 5.625 degrees where the config says nothing else.
-    assert Grid.of(open_for(make_experiment(data={"source": str(store)}))).shape == (32, 64)
+    assert FieldSeries(make_experiment(data={"source": str(store)}).data).grid.shape == (32, 64)
 
 
 def test_missing_values_stop_the_run(

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from weathersvq.data.canonical import load_fields
 from weathersvq.data.channels import stack_channels
+from weathersvq.data.frames.base import Frames as Pictures
 from weathersvq.data.normalize import Normalization
 from weathersvq.data.pieces import time_pieces
 from weathersvq.data.windows import Offsets, good_times
@@ -123,6 +124,47 @@ def frame_reader(
         frames[done : done + len(values)] = torch.from_numpy(values)
         done += len(values)
     return Frames(frames, first, on_disk=False)
+
+
+def picture_reader(
+    pictures: Pictures,
+    normalization: Normalization,
+    first: int,
+    last: int,
+    memory_limit: int | None = None,
+    report: Callable[[int, int], None] = lambda _done, _of: None,
+) -> ReadFrames:
+    """Access to frames of pictures at positions `first` to `last` (included).
+
+    They are kept in memory up to `memory_limit` bytes. More of them are read where they lie, those
+    of a batch at a time: pictures are seldom compressed as strongly as fields, and there are often
+    more of them than a disk would hold twice.
+
+    Args:
+        pictures: frames.
+        normalization: scales of the channels.
+        first, last: positions.
+        memory_limit: bytes; MEMORY_LIMIT_BYTES if None.
+        report: told how many frames of how many have been read.
+
+    Raises:
+        InputError: see `Frames.read` of `data.frames`; also later, when frames are read.
+    """
+    count = last + 1 - first
+    size = 4 * count * int(np.prod(pictures.shape[1:]))
+
+    def read(positions: NDArray[np.intp]) -> Tensor:
+        return normalized(pictures.read(positions), normalization)
+
+    if size > (MEMORY_LIMIT_BYTES if memory_limit is None else memory_limit):
+        return read
+    values = torch.empty(count, *pictures.shape[1:], dtype=torch.float32)
+    at_once = max(1, PIECE_BYTES * count // size)
+    for start in range(0, count, at_once):
+        stop = min(start + at_once, count)
+        values[start:stop] = read(np.arange(first + start, first + stop))
+        report(stop, count)
+    return Frames(values, first, on_disk=False)
 
 
 def _scratch_file(

@@ -19,11 +19,11 @@ from safetensors.torch import save
 
 from weathersvq import __version__
 from weathersvq.atomic import atomic_path
-from weathersvq.config import Experiment, experiment_from_dict
+from weathersvq.config import Experiment, WindowsConfig, experiment_from_dict
 from weathersvq.data.normalize import Normalization
 from weathersvq.data.windows import parse_step
 from weathersvq.errors import InputError
-from weathersvq.grid import Grid
+from weathersvq.grid import Grid, PixelGrid
 from weathersvq.models import build_model
 from weathersvq.models.forecaster import Forecaster, Shape
 
@@ -50,7 +50,7 @@ class Checkpoint:
     """
 
     experiment: Experiment
-    grid: Grid
+    grid: Grid | PixelGrid
     normalization: Normalization
     weights: Mapping[str, Tensor]
     training_data: Mapping[str, Any] = field(default_factory=dict)
@@ -59,13 +59,28 @@ class Checkpoint:
     name: str = ""
 
     @property
+    def field_grid(self) -> Grid:
+        """The grid of a model of gridded fields.
+
+        Raises:
+            InputError: a model of pictures.
+        """
+        if isinstance(self.grid, PixelGrid):
+            raise InputError(
+                f"the model {self.name} forecasts pictures of {self.grid.describe()}, not fields "
+                "on a map; give it a source of frames"
+            )
+        return self.grid
+
+    @property
     def step(self) -> np.timedelta64:
         """Time step of the data it was trained on."""
         return parse_step(self.experiment.data.step)
 
     @property
     def shape(self) -> Shape:
-        return model_shape(self.experiment, self.grid)
+        channels = len(self.normalization.channels)
+        return model_shape(self.experiment.data, self.grid, channels)
 
     def build(self) -> Forecaster:
         """The model with its weights, in evaluation mode, on the CPU.
@@ -89,11 +104,8 @@ class Checkpoint:
             "format": FORMAT,
             "version": self.version,
             "config": self.experiment.to_dict(),
-            "variables": list(self.experiment.data.channels),
-            "grid": {
-                "latitude": self.grid.latitude.tolist(),
-                "longitude": self.grid.longitude.tolist(),
-            },
+            "variables": list(self.normalization.channels),
+            "grid": _grid_to_dict(self.grid),
             "step": self.experiment.data.step,
             "offsets": {
                 "inputs": list(self.experiment.data.inputs),
@@ -113,18 +125,29 @@ class Checkpoint:
             temporary.write_bytes(content)
 
 
-def model_shape(experiment: Experiment, grid: Grid) -> Shape:
-    """Sizes that an experiment gives its model on a grid."""
-    data = experiment.data
+def model_shape(data: WindowsConfig, grid: Grid | PixelGrid, channels: int) -> Shape:
+    """Sizes that windows of some channels give a model on a grid."""
     return Shape(
         in_steps=len(data.inputs),
         out_steps=len(data.targets),
-        channels_in=len(data.channels),
-        channels_out=len(data.channels),
+        channels_in=channels,
+        channels_out=channels,
         height=grid.shape[0],
         width=grid.shape[1],
         longitude_wraps=grid.wraps,
     )
+
+
+def _grid_to_dict(grid: Grid | PixelGrid) -> dict[str, Any]:
+    if isinstance(grid, PixelGrid):
+        return {"rows": grid.rows, "columns": grid.columns}
+    return {"latitude": grid.latitude.tolist(), "longitude": grid.longitude.tolist()}
+
+
+def _grid_from_dict(content: Mapping[str, Any]) -> Grid | PixelGrid:
+    if "rows" in content:
+        return PixelGrid(content["rows"], content["columns"])
+    return Grid(content["latitude"], content["longitude"])
 
 
 def load_checkpoint(path: str | Path, *, weights: bool = True) -> Checkpoint:
@@ -166,7 +189,7 @@ def load_checkpoint(path: str | Path, *, weights: bool = True) -> Checkpoint:
     try:
         return Checkpoint(
             experiment=experiment_from_dict(metadata["config"], origin=str(path)),
-            grid=Grid(metadata["grid"]["latitude"], metadata["grid"]["longitude"]),
+            grid=_grid_from_dict(metadata["grid"]),
             normalization=Normalization(
                 *(tuple(metadata["normalization"][k]) for k in ("channels", "mean", "std"))
             ),

@@ -57,12 +57,15 @@ def forecast(
     from weathersvq.forecast import choose_channels, parse_inits
     from weathersvq.output import check_target
 
+    checkpoint = _open_model(model)
+    if checkpoint.experiment.data.kind == "frames":
+        _forecast_frames(checkpoint, init, lead, source, out, overwrite, device)
+        return
     inits = parse_inits(init)
     longest = None if lead is None else parse_step(lead)
     targets = _forecast_targets(out, var, inits)
     for target in targets:
         check_target(target, overwrite=overwrite or out is None)
-    checkpoint = _open_model(model)
     channels = choose_channels(checkpoint, var)
 
     from weathersvq.data.sources import open_source
@@ -74,7 +77,7 @@ def forecast(
     dataset = open_source(
         source,
         parse_channels(checkpoint.normalization.channels),
-        grid=checkpoint.grid if checkpoint.grid.is_global else None,
+        grid=checkpoint.field_grid if checkpoint.field_grid.is_global else None,
     )
     result = make_forecast(
         checkpoint, dataset, inits, channels=channels, lead=longest, device=device
@@ -259,7 +262,8 @@ def models(
         from weathersvq.config import load_experiment
 
         experiment = load_experiment(config)
-        shape = model_shape(experiment, experiment.data.target_grid)
+        data = experiment.fields
+        shape = model_shape(data, data.target_grid, len(data.channels))
         lists = size_lists(experiment.benchmark or benchmark, shape=shape)
     else:
         lists = size_lists(None if all_ else benchmark, case=case)
@@ -298,6 +302,50 @@ def _open_model(name: str) -> Checkpoint:
     from weathersvq.checkpoint import load_checkpoint
 
     return load_checkpoint(bundled_model() if name == "bundled" else name)
+
+
+def _forecast_frames(
+    checkpoint: Checkpoint,
+    init: list[str],
+    lead: str | None,
+    source: str,
+    out: Path | None,
+    overwrite: bool,
+    device: str,
+) -> None:
+    """Forecast frames: windows of the test split by their numbers, leads in frames."""
+    from weathersvq.errors import InputError
+    from weathersvq.frame_forecast import (
+        check_frame_target,
+        forecast_frames,
+        open_frame_series,
+        parse_windows,
+        split_origins,
+        write_frames,
+    )
+
+    if lead is not None and not (lead.isdecimal() and int(lead) > 0):
+        raise InputError(f"--lead {lead!r} is not a number of frames above zero")
+    path = out or Path("forecasts") / f"{checkpoint.experiment.name}.zarr"
+    check_frame_target(path, overwrite or out is None)
+    series = open_frame_series(checkpoint, None if source == "sample" else source)
+    origins = split_origins(series)
+    chosen = origins[parse_windows(init, origins.size)]
+    steps = None if lead is None else int(lead)
+    result = forecast_frames(checkpoint, series, chosen, steps=steps, device=device)
+    console = _console()
+    for name, unit in zip(series.channels, series.units, strict=True):
+        error = result[f"{name}_error"]
+        rmse = float((error**2).mean()) ** 0.5
+        still = (result[f"{name}_truth"] - result[f"{name}_last_input"]) ** 2
+        unchanged = float(still.mean()) ** 0.5
+        console.print(
+            f"{name} [{unit}]: RMSE {rmse:.4g} over {chosen.size} windows and "
+            f"{result.sizes['lead']} frames, unweighted; copying the last frame {unchanged:.4g}",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+    write_frames(result, path, overwrite=overwrite or out is None)
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 def _forecast_targets(out: Path | None, var: str | None, inits: object) -> list[Path]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -52,23 +54,16 @@ Split = Literal["train", "validation", "test"]
 PeriodText = Annotated[str, BeforeValidator(_period_text)]
 
 
-class DataConfig(Section):
-    """What is read, and how windows are cut from it."""
+class WindowsConfig(Section):
+    """What all kinds of data have: a source, and windows that are cut from it."""
 
     source: str = Field(description="`sample`, a folder, a file, a Zarr store or a URL")
-    channels: tuple[str, ...] = Field(description="variables in the model's order: t2m, r@1000 ...")
-    step: str = Field("1h", description="time step of the data")
     inputs: Annotated[tuple[int, ...], BeforeValidator(_consecutive_inputs)] = Field(
         description="input offsets in steps, ending at 0; a number n means the last n steps"
     )
     targets: Annotated[tuple[int, ...], BeforeValidator(_consecutive_targets)] = Field(
         description="target offsets in steps, from 1; a number n means the next n steps"
     )
-    train: PeriodText = Field(
-        description="training period, START/STOP; statistics are taken from it alone"
-    )
-    validation: PeriodText = Field(description="period on which the best epoch is chosen")
-    test: PeriodText = Field(description="period that is reported")
     train_every: int = Field(1, ge=1, description="keep each n-th training window")
     evaluate_every: int = Field(1, ge=1, description="keep each n-th validation and test window")
     selection: Literal["validation", "test"] = Field(
@@ -76,6 +71,28 @@ class DataConfig(Section):
         description="where the best epoch is chosen; `test` repeats the published protocol, "
         "which saw the test period, and is named in every report",
     )
+
+    @property
+    def offsets(self) -> Offsets:
+        return Offsets(self.inputs, self.targets)
+
+    @model_validator(mode="after")
+    def _offsets_fit(self) -> Self:
+        _ = self.offsets
+        return self
+
+
+class DataConfig(WindowsConfig):
+    """Gridded fields: what is read, and when."""
+
+    kind: Literal["weather"] = "weather"
+    channels: tuple[str, ...] = Field(description="variables in the model's order: t2m, r@1000 ...")
+    step: str = Field("1h", description="time step of the data")
+    train: PeriodText = Field(
+        description="training period, START/STOP; statistics are taken from it alone"
+    )
+    validation: PeriodText = Field(description="period on which the best epoch is chosen")
+    test: PeriodText = Field(description="period that is reported")
     grid: Annotated[str, BeforeValidator(_grid_text)] = Field(
         "5.625",
         description="cells of a global source, in degrees: 5.625 (32 x 64), 2.8125 (64 x 128) or "
@@ -109,7 +126,6 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
         parse_step(self.step)
-        _ = self.offsets
         splits = {
             name: Period.parse(getattr(self, name)) for name in ("train", "validation", "test")
         }
@@ -122,10 +138,6 @@ class DataConfig(Section):
         return self
 
     @property
-    def offsets(self) -> Offsets:
-        return Offsets(self.inputs, self.targets)
-
-    @property
     def parsed_channels(self) -> tuple[Channel, ...]:
         return parse_channels(self.channels)
 
@@ -136,6 +148,20 @@ class DataConfig(Section):
 
     def period(self, split: Split) -> Period:
         return Period.parse(getattr(self, split))
+
+
+class FrameDataConfig(WindowsConfig):
+    """Frames of pictures: video, traffic on a city's grid, anything in rows and columns."""
+
+    kind: Literal["frames"] = "frames"
+    form: str | None = Field(
+        None,
+        description="how the source is laid out, such as `kth` or `pictures`; found out if not given",
+    )
+    options: dict[str, Any] = Field(
+        {}, description="of that form, such as a layout or a value range"
+    )
+    step: str = Field("1 frame", description="what lies between two frames, for labels")
 
 
 class TrainConfig(Section):
@@ -175,6 +201,13 @@ def _model_section(value: object) -> object:
     return validate_model_config(value)
 
 
+def _kind_of_data(value: object) -> str:
+    kind = (
+        value.get("kind", "weather") if isinstance(value, Mapping) else getattr(value, "kind", "")
+    )
+    return str(kind)
+
+
 class Experiment(Section):
     """One training run, whole: what `weathersvq train` reads and what a checkpoint carries."""
 
@@ -185,11 +218,29 @@ class Experiment(Section):
         description="published benchmark whose list of models `--set model=NAME` chooses from",
     )
     seed: int = Field(1, ge=0, description="of weights, order of windows and dropped paths")
-    data: DataConfig
+    data: Annotated[
+        Annotated[DataConfig, Tag("weather")] | Annotated[FrameDataConfig, Tag("frames")],
+        Discriminator(
+            _kind_of_data,
+            custom_error_type="unknown_data",
+            custom_error_message="unknown kind of data; known: weather, frames",
+        ),
+    ] = Field(description="kind: weather (the default) or frames, and its options")
     model: Annotated[Any, BeforeValidator(_model_section)] = Field(
         description="kind: simvp ... and its options"
     )
     train: TrainConfig
+
+    @property
+    def fields(self) -> DataConfig:
+        """The section `data` of an experiment on gridded fields.
+
+        Raises:
+            InputError: an experiment on frames.
+        """
+        if isinstance(self.data, FrameDataConfig):
+            raise InputError(f"{self.name} is about frames; expected gridded fields (data.kind)")
+        return self.data
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, every default spelt out."""
@@ -256,7 +307,9 @@ def _problems(
     """Every (key path, problem), also of the sections that the model tables checked themselves."""
     for problem in error.errors():
         inner = problem.get("ctx", {}).get("error")
-        here = (*path, *map(str, problem["loc"]))
+        # Which of the alternatives was chosen is no part of the key path.
+        keys = [str(key) for key in problem["loc"]]
+        here = (*path, *(keys[:1] + keys[2:] if keys[:1] == ["data"] and not path else keys))
         if isinstance(inner, ValidationError):
             yield from _problems(inner, here)
         else:

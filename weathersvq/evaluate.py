@@ -58,7 +58,7 @@ def training_climatology(
 
     The one that a prepared store carries is taken where it was fitted to the same period.
     """
-    times = checkpoint.experiment.data.period("train").positions(dataset["time"].values)
+    times = checkpoint.experiment.fields.period("train").positions(dataset["time"].values)
     names = sorted({channel.name for channel in parse_channels(checkpoint.normalization.channels)})
     training = dataset[names].isel(time=times)
     stored = stored_for(training, harmonics)

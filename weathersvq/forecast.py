@@ -89,7 +89,7 @@ def check_fit(checkpoint: Checkpoint, dataset: xr.Dataset) -> None:
     """
     source = dataset.attrs.get("source_name", "the source")
     grid = Grid.of(dataset)
-    if not grid.matches(checkpoint.grid):
+    if not grid.matches(checkpoint.field_grid):
         raise InputError(
             f"the model {checkpoint.name} was trained on the grid {checkpoint.grid.describe()}, "
             f"but {source} is on {grid.describe()}; use data on the model's grid or train on these"

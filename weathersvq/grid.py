@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -140,6 +141,28 @@ class Grid:
 
     def __repr__(self) -> str:
         return f"Grid({self.describe()})"
+
+
+@dataclass(frozen=True)
+class PixelGrid:
+    """The cells of pictures: rows and columns without a place on the globe."""
+
+    rows: int
+    columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.rows, self.columns
+
+    @property
+    def wraps(self) -> bool:
+        """Pictures have edges."""
+        return False
+
+    def describe(self) -> str:
+        """For messages."""
+        return f"{self.rows} x {self.columns} pixels"
 
 
 GLOBAL_5625 = Grid.equiangular(5.625)

@@ -121,7 +121,7 @@ def _checkpoint(path: Path) -> Iterator[Row]:
     yield "model", ", ".join(f"{key} {value}" for key, value in _flat(model))
     parameters = sum(p.numel() for p in checkpoint.build().parameters())
     yield "parameters", f"{parameters:,}"
-    yield "variables", ", ".join(data.channels)
+    yield "variables", ", ".join(checkpoint.normalization.channels)
     yield "grid", checkpoint.grid.describe()
     yield "inputs", f"{len(data.inputs)} steps of {data.step}, offsets {list(data.inputs)}"
     yield "targets", f"{len(data.targets)} steps of {data.step}, offsets {list(data.targets)}"

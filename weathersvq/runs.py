@@ -91,6 +91,7 @@ class KeepRun(Callback):
             "train_loss": float(torch.stack(pl_module.train_losses).mean()),
             "validation_loss": pl_module.validation_loss(),
             **dict(zip(self.rmse_columns, pl_module.validation_rmse(), strict=True)),
+            **pl_module.diagnostics,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.monotonic() - self._started, 2),
         }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 import warnings
@@ -13,7 +11,6 @@ from typing import Any
 
 import lightning
 import torch
-import xarray as xr
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,16 +18,12 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from weathersvq.atomic import atomic_path
-from weathersvq.batches import Batch, Batches, frame_reader
-from weathersvq.checkpoint import Checkpoint, model_shape
+from weathersvq.batches import Batch, Batches
+from weathersvq.checkpoint import Checkpoint
 from weathersvq.config import Experiment, Split, TrainConfig, load_experiment
-from weathersvq.data.canonical import time_step
-from weathersvq.data.normalize import Normalization, fit_normalization
-from weathersvq.data.sources import open_source
-from weathersvq.data.windows import Windows, find_windows, good_times, parse_step
+from weathersvq.data.normalize import Normalization
 from weathersvq.device import choose_device
 from weathersvq.errors import InputError, section
-from weathersvq.grid import Grid
 from weathersvq.models import build_model
 from weathersvq.models.forecaster import Forecaster, Shape
 from weathersvq.runs import (
@@ -43,6 +36,7 @@ from weathersvq.runs import (
     ReadingLine,
     ShowProgress,
 )
+from weathersvq.series import Series, open_series
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mae": functional.l1_loss,
@@ -119,6 +113,7 @@ class ForecastModule(lightning.LightningModule):
 
     def _reset_validation(self) -> None:
         self._loss_sum, self._square_sum, self._windows = 0.0, torch.zeros(()), 0
+        self.diagnostics: dict[str, float] = {}
 
     def calibrate(self, batches: Batches) -> None:
         """Let the model take what it needs from the training windows before its first step."""
@@ -152,6 +147,10 @@ class ForecastModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         predicted = self.kept_model(batch.inputs)
+        if not self.diagnostics:
+            # Of the first batch, the same in every epoch: a course, not a score.
+            found = self.kept_model.diagnose(batch.inputs)
+            self.diagnostics = {name: float(value) for name, value in found.items()}
         count = len(batch.inputs)
         self._loss_sum += float(self.loss(predicted, batch.targets)) * count
         # (B, T, C, H, W) -> one mean square a channel; the root is taken after the last batch.
@@ -188,120 +187,6 @@ class ForecastModule(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-
-def data_identity(
-    dataset: xr.Dataset, experiment: Experiment, normalization: Normalization, windows: Windows
-) -> dict[str, Any]:
-    """What the model was trained on, for its checkpoint.
-
-    The fingerprint is a SHA-256 of times, grid and statistics of the training split: other data
-    have another one, without every byte being read again. Windows left out are counted before
-    thinning (`train_every`).
-    """
-    period = experiment.data.period("train")
-    times = dataset["time"].values[period.positions(dataset["time"].values)]
-    identity = {
-        "source": experiment.data.source,
-        "title": str(dataset.attrs.get("title", "")),
-        "simulated": str(dataset.attrs.get("simulated", "false")),
-        "references": str(dataset.attrs.get("references", "")),
-        "period": experiment.data.train,
-        "first": str(times[0].astype("datetime64[s]")),
-        "last": str(times[-1].astype("datetime64[s]")),
-        "windows": int(windows.origins.size),
-    }
-    content = {
-        **identity,
-        "source": "",
-        "times": int(times.size),
-        "latitude": Grid.of(dataset).latitude.round(4).tolist(),
-        "longitude": Grid.of(dataset).longitude.round(4).tolist(),
-        "mean": normalization.mean,
-        "std": normalization.std,
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return {
-        **identity,
-        "windows_left_out_for_gaps": windows.across_gaps,
-        "windows_left_out_for_flags": windows.flagged,
-        "statistics": normalization.origin,
-        "fingerprint": digest,
-    }
-
-
-def open_for(experiment: Experiment) -> xr.Dataset:
-    """The experiment's data, with its step checked.
-
-    Raises:
-        InputError: data with another step or without a variable.
-    """
-    data = experiment.data
-    dataset = open_source(
-        data.source, data.parsed_channels, grid=data.target_grid, method=data.regrid
-    )
-    step = time_step(dataset)
-    if step != parse_step(data.step):
-        raise InputError(
-            f"data.step is {data.step}, but {data.source} has a step of "
-            f"{step.astype('timedelta64[s]').astype(int) / 3600:g} h"
-        )
-    return dataset
-
-
-def split_windows(dataset: xr.Dataset, experiment: Experiment, split: Split) -> Windows:
-    """The windows of one split: every n-th of those without a gap or a flagged time.
-
-    Raises:
-        InputError: a split without a single window.
-    """
-    times, data = dataset["time"].values, experiment.data
-    windows = find_windows(
-        times,
-        parse_step(data.step),
-        data.offsets,
-        data.period(split),
-        data.train_every if split == "train" else data.evaluate_every,
-        good_times(dataset),
-    )
-    if windows.origins.size == 0:
-        left_out = windows.describe_left_out()
-        raise InputError(
-            f"data.{split} ({getattr(data, split)}) holds no window of "
-            f"{len(data.inputs)} inputs and {len(data.targets)} targets"
-            f"{f' (left out: {left_out})' if left_out else ''}; the data reach from "
-            f"{times[0].astype('datetime64[h]')} to {times[-1].astype('datetime64[h]')}"
-        )
-    return windows
-
-
-def split_batches(
-    dataset: xr.Dataset,
-    experiment: Experiment,
-    normalization: Normalization,
-    split: Split,
-    scratch: Path | None = None,
-    report: Callable[[int, int], None] = lambda _done, _of: None,
-) -> Batches:
-    """Batches of one split: `train` (shuffled), `validation` or `test` (in order).
-
-    Args:
-        dataset: of `open_for`.
-        experiment: resolved config.
-        normalization: of the training split.
-        split: which.
-        scratch, report: see `frame_reader`.
-    """
-    data = experiment.data
-    origins = split_windows(dataset, experiment, split).origins
-    first, last = origins[0] + data.inputs[0], origins[-1] + data.targets[-1]
-    return Batches(
-        frame_reader(dataset, normalization, int(first), int(last), scratch=scratch, report=report),
-        origins,
-        data.offsets,
-        experiment.train.batch_size,
-        shuffle_seed=experiment.seed if split == "train" else None,
-    )
 
 
 def _prepare_folder(folder: Path, experiment: Experiment, resume: bool, overwrite: bool) -> None:
@@ -351,20 +236,23 @@ def _differences(before: Any, now: Any, path: str = "") -> list[str]:
 
 
 def _read_split(
-    dataset: xr.Dataset,
+    series: Series,
     experiment: Experiment,
     normalization: Normalization,
     split: Split,
-    windows: Windows,
     folder: Path,
     progress: bool,
 ) -> Batches:
-    """`split_batches`, with a line on what was read; scratch files go to the run's folder."""
+    """Batches of a split, training ones shuffled; scratch files go to the run's folder."""
+    size = experiment.train.batch_size
+    seed = experiment.seed if split == "train" else None
     if not progress:
-        return split_batches(dataset, experiment, normalization, split, folder)
+        return series.batches(normalization, split, size, shuffle_seed=seed, scratch=folder)
     with ReadingLine(split) as line:
-        batches = split_batches(dataset, experiment, normalization, split, folder, line)
-        line.finish(batches, windows, folder)
+        batches = series.batches(
+            normalization, split, size, shuffle_seed=seed, scratch=folder, report=line
+        )
+        line.finish(batches, series.windows(split), folder)
     return batches
 
 
@@ -391,51 +279,49 @@ def train(
         Path of the best epoch's checkpoint.
 
     Raises:
-        InputError: data, config or folder that do not fit (see `open_source`, `_prepare_folder`).
+        InputError: data, config or folder that do not fit (see `open_series`, `_prepare_folder`).
     """
     folder = Path(folder)
     config = experiment.train
     target = choose_device(device)
-    dataset = open_for(experiment)
-    data = experiment.data
-    shape = model_shape(experiment, Grid.of(dataset))
+    series = open_series(experiment.data)
     # Everything that can be wrong with the sizes and splits is found before data are read.
     torch.manual_seed(experiment.seed)
     with section("model"):
-        build_model(experiment.model, shape)
+        build_model(experiment.model, series.shape)
     splits: tuple[Split, ...] = ("train", "validation", "test")
-    windows = {split: split_windows(dataset, experiment, split) for split in splits}
+    for split in splits:
+        series.windows(split)
     _prepare_folder(folder, experiment, resume, overwrite)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 
-    normalization = fit_normalization(dataset, data.parsed_channels, data.period("train"))
+    normalization = series.fit_normalization()
     batches, validation = (
-        _read_split(dataset, experiment, normalization, split, windows[split], folder, progress)
-        for split in ("train", data.selection)
+        _read_split(series, experiment, normalization, split, folder, progress)
+        for split in ("train", experiment.data.selection)
     )
-    identity = data_identity(dataset, experiment, normalization, windows["train"])
+    identity = series.identity(normalization)
 
     torch.manual_seed(experiment.seed)
-    module = ForecastModule(experiment, shape, normalization, len(batches))
+    module = ForecastModule(experiment, series.shape, normalization, len(batches))
     module.calibrate(batches)
 
     def make_checkpoint(weights: dict[str, Tensor], scores: dict[str, Any]) -> Checkpoint:
         return Checkpoint(
-            experiment, Grid.of(dataset), normalization, weights, identity, scores,
+            experiment, series.grid, normalization, weights, identity, scores,
             name=experiment.name,
         )  # fmt: skip
 
-    units = [channel.variable.units for channel in data.parsed_channels]
     columns = [
         f"validation_rmse_{name}_{unit.replace(' ', '_')}"
-        for name, unit in zip(data.channels, units, strict=True)
+        for name, unit in zip(series.channels, series.units, strict=True)
     ]
     keep = KeepRun(folder, experiment, make_checkpoint, columns)
     callbacks: list[Callback] = [keep]
     if progress:
-        label = f"validation RMSE of {data.channels[0]}"
-        callbacks.append(ShowProgress(config.epochs, len(batches), units[0], label))
+        label = f"validation RMSE of {series.channels[0]}"
+        callbacks.append(ShowProgress(config.epochs, len(batches), series.units[0], label))
     state = folder / STATE_FILE
     going_on = resume and state.is_file()
     if going_on:

@@ -36,14 +36,14 @@ class Normalization:
     Attributes:
         channels: names such as `t2m` or `r@1000`, in the model's order.
         mean, std: one number a channel, in the channel's own units.
-        origin: whether they were stored with the data or computed from them; empty where they come
-            from a checkpoint, whose training data say it.
+        origin: whether they were stored with the data, computed from them, or declared by whoever
+            made them; empty where they come from a checkpoint, whose training data say it.
     """
 
     channels: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    origin: Literal["stored", "computed", ""] = field(default="", compare=False, kw_only=True)
+    origin: Literal["stored", "computed", "declared", ""] = field(default="", compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.mean) == len(self.std):

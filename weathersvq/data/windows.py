@@ -147,15 +147,20 @@ class Windows:
         flagged: windows left out since a time between their first and their last is not usable.
             Both count all windows that a period without gaps and flags would hold between its first
             and its last time, also those that thinning (`every`) would have passed over.
+        short_clips: clips of frames that are shorter than a window.
     """
 
     origins: NDArray[np.intp]
-    across_gaps: int
-    flagged: int
+    across_gaps: int = 0
+    flagged: int = 0
+    short_clips: int = 0
 
     def describe_left_out(self) -> str:
         """See `describe_left_out`."""
-        return describe_left_out(self.across_gaps, self.flagged)
+        parts = [describe_left_out(self.across_gaps, self.flagged)]
+        if self.short_clips:
+            parts.append(f"{self.short_clips:,} clips shorter than a window")
+        return ", ".join(filter(None, parts))
 
 
 def describe_left_out(across_gaps: int, flagged: int) -> str:
@@ -205,6 +210,33 @@ def find_windows(
         bad = np.concatenate([[0], np.cumsum(~usable)])
         kept = whole[bad[whole + after + 1] == bad[whole - before]]
     return Windows(kept[::every], possible - whole.size, whole.size - kept.size)
+
+
+def clip_windows(
+    starts: NDArray[np.intp],
+    lengths: NDArray[np.intp],
+    strides: NDArray[np.intp],
+    offsets: Offsets,
+    every: int = 1,
+) -> Windows:
+    """All windows that lie wholly inside one clip of frames.
+
+    Args:
+        starts: (n,) position of each clip's first frame.
+        lengths: (n,) frames of each.
+        strides: (n,) frames from one window's start to the next one's.
+        offsets: of inputs and targets, in frames.
+        every: keep each `every`-th window only.
+    """
+    before, after = -offsets.inputs[0], offsets.targets[-1]
+    rooms = lengths - before - after
+    parts = [
+        start + before + np.arange(0, room, stride)
+        for start, room, stride in zip(starts, rooms, strides, strict=True)
+        if room > 0
+    ]
+    origins = np.concatenate(parts) if parts else np.empty(0, np.intp)
+    return Windows(origins[::every], short_clips=int(np.sum(rooms <= 0)))
 
 
 def window_origins(

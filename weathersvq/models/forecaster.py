@@ -149,6 +149,14 @@ class Forecaster(nn.Module, ABC):
                 shuffled order; a model looks at as many as it needs.
         """
 
+    def diagnose(self, x: Tensor) -> dict[str, Tensor]:
+        """Scalars worth watching while the model learns, by name, such as a codebook's perplexity.
+
+        Args:
+            x: (B, T_in, C_in, H, W).
+        """
+        return {}
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, T_in, C_in, H, W) -> (B, T_out, C_out, H, W)."""
         return self.forward_with_losses(x)[0]

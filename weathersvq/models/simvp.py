@@ -150,14 +150,11 @@ class SimVP(Forecaster):
     def advance(self, x: Tensor) -> tuple[Tensor, Losses]:
         """(B, T_in, C_in, H, W) -> (B, min(T_in, T_out), C_out, H, W), quantizer's losses."""
         batch, steps = x.shape[:2]
-        latent, skip = self.encoder(fast_layout(self.border.pad(x).flatten(0, 1)))
-        tokens = latent.unflatten(0, (batch, steps))
+        tokens, skip = self.encode(x)
+        quantized = self.quantizer(tokens)
+        future = quantized.values
         if self.config.quantizer_position == "before":
-            quantized = self.quantizer(tokens)
-            future = self._translate(quantized.values)
-        else:
-            quantized = self.quantizer(self._translate(tokens))
-            future = quantized.values
+            future = self._translate(future)
         # Steps that would be cut need no decoding.
         kept = min(steps, self.shape.out_steps)
         fields = self.decoder(
@@ -168,6 +165,27 @@ class SimVP(Forecaster):
         if self.config.predict == "change":
             y = y * self.change_scale + x[:, -1:]
         return y, dict(quantized.losses)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the quantizer is given.
+
+        Args:
+            x: (B, T_in, C_in, H, W).
+
+        Returns:
+            Latent maps (B, T_in, D, H', W'), and what the decoder needs beside them
+            (B * T_in, D, H, W).
+        """
+        latent, skip = self.encoder(fast_layout(self.border.pad(x).flatten(0, 1)))
+        tokens = latent.unflatten(0, x.shape[:2])
+        if self.config.quantizer_position == "after":
+            tokens = self._translate(tokens)
+        return tokens, skip
+
+    @torch.no_grad()
+    def diagnose(self, x: Tensor) -> dict[str, Tensor]:
+        """How the codebook is used, see `Quantizer.diagnose`."""
+        return self.quantizer.diagnose(self.encode(x)[0])
 
     def forward_in_training(
         self, x: Tensor, targets: Tensor, step: int, criterion: Criterion
