@@ -19,11 +19,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("variables", "grid", "models"),
     ("data", "output", "verify", "maps", "config"),
     ("batches", "checkpoint", "device", "series"),
-    ("train", "runs", "forecast", "progress", "tables"),
+    ("train", "runs", "forecast", "progress", "tables", "reproduce", "frame_forecast"),
     ("evaluate", "inspect"),
     ("cli",),
 )
-BOTH_MEET = {"batches", "train", "forecast", "checkpoint"}
+BOTH_MEET = {"batches", "train", "forecast", "frame_forecast", "checkpoint"}
 
 
 def room(module: str) -> str:

@@ -218,6 +218,61 @@ def prepare(
 
 
 @app.command()
+def reproduce(
+    table: Annotated[
+        str | None, typer.Argument(help="Table, figure or study, such as table4 or control.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Say which there are.")] = False,
+    scale: Annotated[
+        str, typer.Option(help="full (the paper's), small (a night), smoke (minutes).")
+    ] = "small",
+    source: Annotated[
+        str | None, typer.Option(help="Data instead of those that the table names.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Runs of each experiment; as the table says.")
+    ] = None,
+    scheduler: Annotated[
+        str, typer.Option(help="local (a process a core), synchronous, or tcp://HOST:PORT.")
+    ] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes of `local`.")] = None,
+    tables: Annotated[Path, typer.Option(help="Folder of the tables' descriptions.")] = Path(
+        "configs/tables"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder of runs and reports.")] = Path("runs/reproduce"),
+) -> None:
+    """Run the experiments of a table of the paper and set ours beside the paper's figures."""
+    from weathersvq.errors import InputError
+    from weathersvq.reproduce.tables import load_table, parse_scale, plan_runs, table_names
+
+    console = _console()
+    if list_ or table is None:
+        for name in table_names(tables):
+            console.print(
+                f"{name}: {load_table(name, tables).title}", highlight=False, markup=False
+            )
+        return
+    from weathersvq.data.workers import check_scheduler, start_workers
+    from weathersvq.progress import RunsLine
+    from weathersvq.reproduce.reproduce import reproduce as run_table
+
+    check_scheduler(scheduler)
+    description, chosen = load_table(table, tables), parse_scale(scale)
+    runs = plan_runs(description, chosen, Path(), seeds, source)
+    with start_workers(scheduler, workers) as crew, RunsLine(len(runs)) as line:
+        done = run_table(table, description, chosen, runs, out, crew, line)
+    console.print(done.page.read_text(encoding="utf-8"), highlight=False, markup=False)
+    for path in (done.page, done.figures):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    if done.failed:
+        first = done.failed[0]
+        raise InputError(
+            f"{len(done.failed)} of {len(runs)} runs failed, the first with: {first.failure} "
+            f"(log: {first.folder / 'run.log'}); mend the cause and give the same command again"
+        )
+
+
+@app.command()
 def inspect(
     path: Annotated[
         str, typer.Argument(help="`sample`, `bundled`, a store, a checkpoint or a forecast.")

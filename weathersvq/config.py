@@ -178,6 +178,12 @@ class TrainConfig(Section):
     warmup_lr: float = Field(1e-5, ge=0, description="cosine: learning rate of the first step")
     final_lr: float = Field(1e-6, ge=0, description="cosine: learning rate of the last step")
     loss: Literal["mae", "mse", "huber"] = Field("mae", description="of normalised fields")
+    noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the input values that training multiplies by uniform noise in [-2, 2]",
+    )
     gradient_clip: float | None = Field(None, gt=0, description="highest gradient norm")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
     ema: float | None = Field(

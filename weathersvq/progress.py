@@ -6,9 +6,16 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from weathersvq.data.prepare import Progress as Prepared
+from weathersvq.reproduce.runner import Outcome
 
 
 class PrepareLine:
@@ -71,3 +78,36 @@ class PrepareLine:
             self.console.print(
                 f"{progress.times}/{progress.of} times, {self.figures}{rest}", highlight=False
             )
+
+
+class RunsLine:
+    """Runs done of all, with each one's end on a line of its own."""
+
+    def __init__(self, total: int) -> None:
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("[bold]runs"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+        )
+        self.task = self.bar.add_task("runs", total=total)
+
+    def __enter__(self) -> RunsLine:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def __call__(self, outcome: Outcome) -> None:
+        self.bar.advance(self.task)
+        what = outcome.failure or "done"
+        self.console.print(f"{outcome.folder.name}: {what}", highlight=False, markup=False)

@@ -21,7 +21,6 @@ from weathersvq.batches import Batches, ReadFrames, frame_reader, picture_reader
 from weathersvq.checkpoint import model_shape
 from weathersvq.config import DataConfig, FrameDataConfig, Split, WindowsConfig
 from weathersvq.data.canonical import time_step
-from weathersvq.data.frames import open_frames
 from weathersvq.data.normalize import Normalization, fit_normalization
 from weathersvq.data.sources import open_source
 from weathersvq.data.windows import Windows, clip_windows, find_windows, good_times, parse_step
@@ -251,6 +250,8 @@ class FrameSeries(Series):
     grid: PixelGrid
 
     def __init__(self, config: FrameDataConfig) -> None:
+        from weathersvq.data.frames import open_frames
+
         self.config = config
         self.frames = open_frames(config.source, config.form, **config.options)
         self.channels, self.units = self.frames.channels.names, self.frames.channels.units

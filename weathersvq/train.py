@@ -59,6 +59,14 @@ def cosine_factor(step: int, total_steps: int, steps_per_epoch: int, config: Tra
     return final + (1 - final) * (1 + math.cos(math.pi * share)) / 2
 
 
+def with_noise(x: Tensor, share: float) -> Tensor:
+    """A share of the values multiplied by uniform noise in [-2, 2] (the paper's Table 5)."""
+    if share == 0:
+        return x
+    factors = torch.empty_like(x).uniform_(-2, 2)
+    return torch.where(torch.rand_like(x) < share, x * factors, x)
+
+
 def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
     """For `AveragedModel`: numbers move towards their present values; whole ones are taken over.
 
@@ -128,8 +136,9 @@ class ForecastModule(lightning.LightningModule):
         return kept
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
+        inputs = with_noise(batch.inputs, self.experiment.train.noise)
         predicted, auxiliary = self.model.forward_in_training(
-            batch.inputs, batch.targets, self.global_step, self.loss
+            inputs, batch.targets, self.global_step, self.loss
         )
         loss = self.loss(predicted, batch.targets)
         self.train_losses.append(loss.detach())

@@ -221,17 +221,22 @@ def clip_windows(
 ) -> Windows:
     """All windows that lie wholly inside one clip of frames.
 
+    They are counted back from the clip's last frame, as the published loaders of KTH and
+    KittiCaltech do: where a stride leaves frames over, those are the first ones.
+
     Args:
         starts: (n,) position of each clip's first frame.
         lengths: (n,) frames of each.
-        strides: (n,) frames from one window's start to the next one's.
+        strides: (n,) frames from one window's start to the next one's; 0 for as many as a window
+            has, so that windows do not overlap.
         offsets: of inputs and targets, in frames.
         every: keep each `every`-th window only.
     """
     before, after = -offsets.inputs[0], offsets.targets[-1]
     rooms = lengths - before - after
+    strides = np.where(strides == 0, before + after + 1, strides)
     parts = [
-        start + before + np.arange(0, room, stride)
+        start + before + np.arange((room - 1) % stride, room, stride)
         for start, room, stride in zip(starts, rooms, strides, strict=True)
         if room > 0
     ]

@@ -9,12 +9,28 @@ from pydantic import BeforeValidator, SerializeAsAny
 from weathersvq.models.baselines.autoregression import Autoregression
 from weathersvq.models.baselines.climatology import Climatology
 from weathersvq.models.baselines.convlstm import ConvLSTM
+from weathersvq.models.baselines.mau import MAU
+from weathersvq.models.baselines.mim import MIM
 from weathersvq.models.baselines.persistence import Persistence
+from weathersvq.models.baselines.predrnn import PredRNN
+from weathersvq.models.baselines.predrnnpp import PredRNNpp
+from weathersvq.models.baselines.predrnnv2 import PredRNNv2
 from weathersvq.models.forecaster import Forecaster, Shape
 from weathersvq.models.simvp import SimVP
 from weathersvq.schema import Section, choose
 
-MODELS: tuple[type[Forecaster], ...] = (SimVP, ConvLSTM, Persistence, Climatology, Autoregression)
+MODELS: tuple[type[Forecaster], ...] = (
+    SimVP,
+    ConvLSTM,
+    PredRNN,
+    PredRNNpp,
+    PredRNNv2,
+    MIM,
+    MAU,
+    Persistence,
+    Climatology,
+    Autoregression,
+)
 
 
 def validate_model_config(value: object) -> Section:

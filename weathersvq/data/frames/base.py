@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,8 @@ class Clip:
         split: what it is for.
         group: what it shares with others (a person, a day, a drive): a validation split takes
             whole groups. Its own name if not given.
-        stride: frames from one window's start to the next one's.
+        stride: frames from one window's start to the next one's; 0 for windows that follow each
+            other without overlapping, however long they are.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Frames(ABC):
         channels: what the numbers are.
         size: (H, W) of every frame.
         step: what lies between two frames, in words, such as `40 ms` or `30 min`.
+        comment: what the reader decided, in words, such as which persons validation took.
     """
 
     source: str
@@ -82,6 +84,7 @@ class Frames(ABC):
     channels: Channels
     size: tuple[int, int]
     step: str = "1 frame"
+    comment: str = ""
     starts: NDArray[np.intp] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,7 +107,7 @@ class Frames(ABC):
         return len(self), len(self.channels.names), *self.size
 
     @abstractmethod
-    def read_clip(self, clip: int, frames: Sequence[int]) -> NDArray[np.generic]:
+    def read_clip(self, clip: int, frames: Sequence[int]) -> NDArray[Any]:
         """Some frames of a clip, as they are stored.
 
         Args:
@@ -141,7 +144,7 @@ class Frames(ABC):
             result[inside] = values
         return result[places]
 
-    def _check_range(self, values: NDArray[np.generic], clip: int, frames: Sequence[int]) -> None:
+    def _check_range(self, values: NDArray[Any], clip: int, frames: Sequence[int]) -> None:
         low, high = self.channels.low, self.channels.high
         bad = ~((values >= low) & (values <= high)).all(axis=(1, 2, 3))  # NaN is bad too
         if bad.any():
