@@ -12,6 +12,7 @@ from weathersvq.models.baselines.convlstm import ConvLSTM
 from weathersvq.models.baselines.mau import MAU
 from weathersvq.models.baselines.mim import MIM
 from weathersvq.models.baselines.persistence import Persistence
+from weathersvq.models.baselines.phydnet import PhyDNet
 from weathersvq.models.baselines.predrnn import PredRNN
 from weathersvq.models.baselines.predrnnpp import PredRNNpp
 from weathersvq.models.baselines.predrnnv2 import PredRNNv2
@@ -27,6 +28,7 @@ MODELS: tuple[type[Forecaster], ...] = (
     PredRNNv2,
     MIM,
     MAU,
+    PhyDNet,
     Persistence,
     Climatology,
     Autoregression,

@@ -6,7 +6,7 @@ LSTMs, NeurIPS 30; PredRNN-V2 adds to it (`predrnnv2`).
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +91,7 @@ class State(NamedTuple):
 class PredRNN(Recurrent):
     """Layers of cells with a wandering memory; the last hidden state is read out."""
 
-    Config = PredRNNConfig
+    Config: ClassVar[type[Section]] = PredRNNConfig
     reference = "Wang et al. (2017), PredRNN, NeurIPS 30"
 
     def __init__(self, config: Section, shape: Shape) -> None:
