@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 from weathersvq.models.baselines.autoregression import Autoregression
 from weathersvq.models.baselines.climatology import Climatology
 from weathersvq.models.baselines.convlstm import ConvLSTM
+from weathersvq.models.baselines.e3dlstm import E3DLSTM
 from weathersvq.models.baselines.mau import MAU
 from weathersvq.models.baselines.mim import MIM
 from weathersvq.models.baselines.persistence import Persistence
@@ -27,6 +28,7 @@ MODELS: tuple[type[Forecaster], ...] = (
     PredRNNpp,
     PredRNNv2,
     MIM,
+    E3DLSTM,
     MAU,
     PhyDNet,
     Persistence,

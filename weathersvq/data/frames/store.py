@@ -225,6 +225,8 @@ def open_frame_store(path: Path) -> Frames:
             names = tuple(map(str, dataset["channel"].values))
             units = tuple(map(str, dataset["channel_units"].values))
         array: Any = group["frames"]
+        if not all(table["name"]) or not all(names):  # Zarr takes lost texts for empty ones
+            raise ValueError("its table of clips or of channels is lost")
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is a damaged frame store ({error}); make it again") from error
     unknown = set(table["split"]) - set(get_args(Split))
