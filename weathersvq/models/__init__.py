@@ -9,11 +9,13 @@ from pydantic import BeforeValidator, SerializeAsAny
 from weathersvq.models.baselines.autoregression import Autoregression
 from weathersvq.models.baselines.climatology import Climatology
 from weathersvq.models.baselines.convlstm import ConvLSTM
+from weathersvq.models.baselines.dmvfn import DMVFN
 from weathersvq.models.baselines.e3dlstm import E3DLSTM
 from weathersvq.models.baselines.mau import MAU
 from weathersvq.models.baselines.mim import MIM
 from weathersvq.models.baselines.persistence import Persistence
 from weathersvq.models.baselines.phydnet import PhyDNet
+from weathersvq.models.baselines.prednet import PredNet
 from weathersvq.models.baselines.predrnn import PredRNN
 from weathersvq.models.baselines.predrnnpp import PredRNNpp
 from weathersvq.models.baselines.predrnnv2 import PredRNNv2
@@ -31,6 +33,8 @@ MODELS: tuple[type[Forecaster], ...] = (
     E3DLSTM,
     MAU,
     PhyDNet,
+    PredNet,
+    DMVFN,
     Persistence,
     Climatology,
     Autoregression,

@@ -10,14 +10,6 @@ import pytest
 from PIL import Image
 
 
-def numbered(count: int, height: int = 6, width: int = 8, channels: int = 1) -> np.ndarray:
-    """(T, C, H, W) uint8 of which frame t is filled with t, but for its first pixel, which is 200 + c."""
-    frames = np.empty((count, channels, height, width), np.uint8)
-    frames[:] = np.arange(count, dtype=np.uint8)[:, None, None, None]
-    frames[:, :, 0, 0] = 200 + np.arange(channels)
-    return frames
-
-
 def save_picture(path: Path, values: np.ndarray) -> None:
     """(C, H, W) to a file of the name's kind."""
     path.parent.mkdir(parents=True, exist_ok=True)

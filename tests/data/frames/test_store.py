@@ -86,7 +86,7 @@ def test_refused(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InputError, match=r"out.zarr exists; add --overwrite"):
         write_frame_store(frames, path)
     write_frame_store(frames, path, overwrite=True)
-    with pytest.raises(InputError, match="NAME.zarr"):
+    with pytest.raises(InputError, match=r"NAME.zarr"):
         write_frame_store(frames, tmp_path / "out.nc")
     with pytest.raises(InputError, match=r"is not a frame store"):
         open_frame_store(tmp_path)

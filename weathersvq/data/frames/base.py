@@ -146,6 +146,8 @@ class Frames(ABC):
 
     def _check_range(self, values: NDArray[Any], clip: int, frames: Sequence[int]) -> None:
         low, high = self.channels.low, self.channels.high
+        if values.size and values.min() >= low and values.max() <= high:  # NaN is neither
+            return
         bad = ~((values >= low) & (values <= high)).all(axis=(1, 2, 3))  # NaN is bad too
         if bad.any():
             first = int(np.flatnonzero(bad)[0])

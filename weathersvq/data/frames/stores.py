@@ -1,18 +1,20 @@
 """Arrays in files, whatever the file: numbers are read a piece at a time, and nothing is unpickled.
 
-npy and uncompressed npz are mapped into memory, HDF5 and Zarr read by their libraries, a compressed
-npz as a stream. Every one of them becomes an `ArrayFile`.
+npy and uncompressed npz are read where they lie, HDF5 and Zarr by their libraries, a compressed npz
+as a stream. Every one of them becomes an `ArrayFile`.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,7 @@ _ZIP = b"PK"
 # A pickle of protocol 2 or later; the older ones have no mark.
 _PICKLE = b"\x80"
 
+Order = Literal["C", "F"]
 # An index along each of the leading axes: a number, or an ascending list of positions.
 Index = tuple[int | Sequence[int], ...]
 
@@ -60,22 +63,60 @@ class ArrayFile(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class MappedArray(ArrayFile):
+class PlainArray(ArrayFile):
     """Lies in a file as it is in memory.
 
-    It is mapped anew for each read, so that the system does not count all that was ever looked at
-    as memory of this process.
+    Frames that follow each other are read in one go. Mapping the file into memory instead takes
+    twenty times as long for windows from all over a large file, and all that was ever looked at
+    counts as memory of this process. Only Fortran order, in which a frame lies scattered over all
+    of the file, is mapped, anew for each read.
     """
 
     path: Path
     offset: int
-    order: str
+    order: Order
 
     def read(self, index: Index) -> NDArray[Any]:
-        mapped = np.memmap(
-            self.path, self.dtype, "r", self.offset, self.shape, "F" if self.order == "F" else "C"
-        )
-        return np.array(mapped[index])
+        if self.order == "F":
+            mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, "F")
+            return np.array(mapped[index])
+        with self.path.open("rb") as file:
+
+            def read_bytes(start: int, count: int) -> bytes:
+                file.seek(self.offset + start)
+                values = file.read(count)
+                if len(values) != count:
+                    raise InputError(f"{self.name} is cut off; get it again")
+                return values
+
+            return gather(index, self.shape, self.dtype, read_bytes)
+
+
+def gather(
+    index: Index,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    read_bytes: Callable[[int, int], bytes],
+) -> NDArray[Any]:
+    """Part of an array in C order, by as few reads as there are gaps.
+
+    Args:
+        index: see `ArrayFile.read`.
+        shape, dtype: of the array.
+        read_bytes: (start, count) of bytes, start counted from the array's beginning.
+    """
+    outer, inner = shape[: len(index)], shape[len(index) :]
+    lists = [np.atleast_1d(np.asarray(part, np.intp)) for part in index]
+    places = np.ravel_multi_index(tuple(np.meshgrid(*lists, indexing="ij")), outer).ravel()
+    size = math.prod(inner) * dtype.itemsize
+    result = np.empty((places.size, *inner), dtype)
+    done = 0
+    for run in slices(places.tolist()):
+        count = run.stop - run.start
+        values = np.frombuffer(read_bytes(run.start * size, count * size), dtype)
+        result[done : done + count] = values.reshape(count, *inner)
+        done += count
+    return result.reshape(*(len(p) for p in index if not isinstance(p, int)), *inner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,17 +126,17 @@ class PackedArray(ArrayFile):
     path: Path
     member: str
     offset: int
-    order: str
+    order: Order
     lock: Any = field(default_factory=threading.Lock, init=False)
     kept: list[Any] = field(default_factory=list, init=False)
 
     def read(self, index: Index) -> NDArray[Any]:
-        size = int(np.prod(self.shape)) * self.dtype.itemsize
+        size = math.prod(self.shape) * self.dtype.itemsize
         with self.lock:
             if size <= MEMORY_BYTES:
                 if not self.kept:
                     flat = np.frombuffer(self._bytes(self._open(), 0, size), self.dtype)
-                    self.kept.append(flat.reshape(self.shape, order=self._order))
+                    self.kept.append(flat.reshape(self.shape, order=self.order))
                 return np.array(self.kept[0][index])
             if self.order == "F":
                 raise InputError(
@@ -104,11 +145,10 @@ class PackedArray(ArrayFile):
                 )
             if not self.kept:
                 self.kept.append(self._open())
-            return self._stream(index)
-
-    @property
-    def _order(self) -> Any:
-        return self.order
+            stream = self.kept[0]
+            return gather(
+                index, self.shape, self.dtype, lambda start, n: self._bytes(stream, start, n)
+            )
 
     def _open(self) -> IO[bytes]:
         return zipfile.ZipFile(self.path).open(self.member)
@@ -118,23 +158,11 @@ class PackedArray(ArrayFile):
             # Going back starts anew from the member's beginning; windows in order never do much.
             stream.seek(self.offset + start)
             values = stream.read(count)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
             raise InputError(f"{self.name} is damaged ({error}); get it again") from error
         if len(values) != count:
             raise InputError(f"{self.name} is cut off; get it again")
         return values
-
-    def _stream(self, index: Index) -> NDArray[Any]:
-        inner = self.shape[len(index) :]
-        size = int(np.prod(inner)) * self.dtype.itemsize
-        lists = [np.atleast_1d(np.asarray(part, np.intp)) for part in index]
-        places = np.ravel_multi_index(np.meshgrid(*lists, indexing="ij"), self.shape[: len(index)])
-        values = [
-            np.frombuffer(self._bytes(self.kept[0], int(place) * size, size), self.dtype)
-            for place in places.ravel()
-        ]
-        outer = [len(part) for part in index if not isinstance(part, int)]
-        return np.stack(values).reshape(*outer, *inner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +232,7 @@ def _pickle(name: str) -> InputError:
     )
 
 
-def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], str, np.dtype, int]:
+def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], Order, np.dtype, int]:
     """Shape, order, type and where the numbers start, of what is in npy form."""
     start = file.read(len(_NPY))
     if start != _NPY:
@@ -229,12 +257,12 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], str, np.dtype,
 def _npy(path: Path) -> ArrayFile:
     with path.open("rb") as file:
         shape, order, dtype, offset = _header(file, str(path))
-    needed = offset + int(np.prod(shape)) * dtype.itemsize
+    needed = offset + math.prod(shape) * dtype.itemsize
     if path.stat().st_size < needed:
         raise InputError(
             f"{path} has {path.stat().st_size:,} bytes of {needed:,}: it is cut off; get it again"
         )
-    return MappedArray(str(path), shape, dtype, path, offset, order)
+    return PlainArray(str(path), shape, dtype, path, offset, order)
 
 
 def _npz(path: Path) -> dict[str, ArrayFile]:
@@ -253,8 +281,8 @@ def _npz(path: Path) -> dict[str, ArrayFile]:
                     found[key] = PackedArray(name, shape, dtype, path, info.filename, offset, order)
                 else:
                     start = _member_start(path, info)
-                    found[key] = MappedArray(name, shape, dtype, path, start + offset, order)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+                    found[key] = PlainArray(name, shape, dtype, path, start + offset, order)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path} is a damaged or encrypted npz ({error}); get it again") from error
     if not found:
         raise InputError(f"{path} holds no arrays; save them with numpy.savez")

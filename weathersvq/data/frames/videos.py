@@ -78,6 +78,7 @@ class EncodedVideo:
         # Presentation time of each frame, ascending; None where the file has none.
         self._times: list[int] | None = None
         self._keys: list[int] = [0]  # positions of keyframes, ascending
+        self._seek_times: dict[int, int] = {}  # of keyframes
         self._index()
 
     def _open(self) -> Any:
@@ -98,35 +99,38 @@ class EncodedVideo:
             stream = container.streams.video[0]
             self.rate = float(stream.average_rate or 0)
             self.grey = (stream.format.name if stream.format else "").startswith("gray")
-            times: list[tuple[int, bool]] = []
+            # Presentation time, decoding time (which is what some forms seek by), keyframe.
+            times: list[tuple[int, int, bool]] = []
             timed = True
             try:
                 for packet in container.demux(stream):
                     if packet.size == 0 or packet.is_discard:
                         continue
                     timed = timed and packet.pts is not None
-                    times.append((packet.pts or 0, packet.is_keyframe))
+                    seek_time = packet.pts if packet.dts is None else packet.dts
+                    times.append((packet.pts or 0, seek_time or 0, packet.is_keyframe))
             except self._av.error.FFmpegError as error:
                 raise InputError(
                     f"{self.path} is damaged after frame {len(times)} ({error.strerror})"
                 ) from error
-        if timed and len({time for time, _ in times}) == len(times):
+        if timed and len({time for time, _, _ in times}) == len(times):
             times.sort()
-            self._times = [time for time, _ in times]
-            self._keys = [place for place, (_, key) in enumerate(times) if key] or [0]
+            self._times = [time for time, _, _ in times]
+            self._keys = [place for place, (_, _, key) in enumerate(times) if key] or [0]
+            self._seek_times = {key: min(times[key][:2]) for key in self._keys}
             self.count = len(times)
         else:
             # Some old files have no times; there frames are counted, from the beginning.
-            self.count = sum(1 for _ in self._decode(self._open(), 0))
+            self.count = sum(1 for _ in self._decode(self._open()))
         if self.count == 0:
             raise InputError(f"{self.path} has no frames; expected a video")
 
-    def _decode(self, container: Any, start: int) -> Iterator[tuple[int, Any]]:
+    def _decode(self, container: Any) -> Iterator[tuple[int, Any]]:
         """(position, frame) of what can be decoded from here on."""
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         where = None if self._times is None else {t: i for i, t in enumerate(self._times)}
-        position = start
+        position = 0
         packets = container.demux(stream)
         while True:
             try:
@@ -144,18 +148,17 @@ class EncodedVideo:
                 elif frame.pts in where:
                     yield where[frame.pts], frame
 
-    def _go_to(self, position: int) -> None:
-        """Make the decoder give that frame soon."""
-        key = max((k for k in self._keys if k <= position), default=0)
-        if self._container is not None and key <= self._next <= position:
-            return
-        self.close()
-        self._container = self._open()
-        if self._times is not None and key > 0:
+    def _start_from(self, key: int) -> None:
+        """Decode from a keyframe on."""
+        if self._times is None:
+            self.close()
+        if self._container is None:
+            self._container = self._open()
+        if self._times is not None:
             stream = self._container.streams.video[0]
-            self._container.seek(self._times[key], stream=stream, backward=True)
-        self._decoder = self._decode(self._container, 0)
-        self._next = 0 if self._times is None else key
+            self._container.seek(self._seek_times[key], stream=stream, backward=True)
+        self._decoder = self._decode(self._container)
+        self._next = key
 
     def close(self) -> None:
         """Let go of the file; the next read opens it anew."""
@@ -169,18 +172,32 @@ class EncodedVideo:
                 yield self._picture(self._find(position))
 
     def _find(self, position: int) -> Any:
-        self._go_to(position)
+        before = [key for key in self._keys if key <= position] or self._keys[:1]
+        if self._container is not None and before[-1] <= self._next <= position:
+            frame = self._read_on(position)
+            if frame is not None:
+                return frame
+        # Some forms of file lead past the frame that was looked for: then from further before.
+        for key in dict.fromkeys((before[-1], before[-min(3, len(before))], before[0])):
+            self._start_from(key)
+            frame = self._read_on(position)
+            if frame is not None:
+                return frame
+        self.close()
+        raise InputError(
+            f"frame {position} of {self.path} can't be decoded: the file is damaged there; get it "
+            "again or leave it out"
+        )
+
+    def _read_on(self, position: int) -> Any | None:
+        """The frame at a position, or None if what comes is behind it."""
         for found, frame in self._decoder:
             self._next = found + 1
             if found == position:
                 return frame
             if found > position:
                 break
-        self.close()
-        raise InputError(
-            f"frame {position} of {self.path} can't be decoded: the file is damaged there; get it "
-            "again or leave it out"
-        )
+        return None
 
     def _picture(self, frame: Any) -> NDArray[np.uint8]:
         if self.grey:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weathersvq.models.baselines.predrnn import FORGET_BIAS
-from weathersvq.models.baselines.recurrent import Recurrent, RecurrentConfig, convolve
+from weathersvq.models.baselines.recurrent import Recurrent, RecurrentConfig
 from weathersvq.models.forecaster import Losses, Shape
 from weathersvq.schema import Section
 
@@ -28,18 +28,22 @@ class E3DLSTMConfig(RecurrentConfig):
     patch: int = Field(
         4, ge=1, description="cells along the side of the square patches that a frame is cut into"
     )
+    stride: int = Field(
+        1, ge=1, description="step of the cells' convolutions, whose results are then repeated"
+    )
 
 
 class WindowConvolution(nn.Module):
     """A 3D convolution as deep as the window, (B, C, 2, H, W) -> (B, C', 2, H, W).
 
-    As published, nothing is padded in time: one result, for both frames of the window. That is a
-    convolution of the frames side by side.
+    As in the published benchmarks, nothing is padded in time: one result, repeated for both frames
+    of the window. That is a convolution of the frames side by side, as channels.
 
     Args:
         channels_in: C.
         channels_out: C'.
         kernel: odd size in space.
+        stride: step in space; a result is repeated for the cells that it steps over.
         normalized: (h, w) of the map where the output is normalised.
     """
 
@@ -48,10 +52,13 @@ class WindowConvolution(nn.Module):
         channels_in: int,
         channels_out: int,
         kernel: int,
+        stride: int,
         normalized: tuple[int, int] | None,
     ) -> None:
         super().__init__()
-        self.convolution = convolve(WINDOW * channels_in, channels_out, kernel)
+        self.convolution = nn.Conv2d(
+            WINDOW * channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False
+        )
         self.norm = (
             nn.Identity()
             if normalized is None
@@ -61,6 +68,8 @@ class WindowConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 2, H, W) -> (B, C', 2, H, W)."""
         y = self.convolution(x.flatten(1, 2))
+        if y.shape[2:] != x.shape[3:]:
+            y = F.interpolate(y, x.shape[3:])
         return self.norm(y.unsqueeze(2).expand(-1, -1, WINDOW, -1, -1))
 
 
@@ -90,20 +99,27 @@ class EideticCell(nn.Module):
         channels: of the input.
         hidden: of the states.
         kernel: size of the convolutions in space.
+        stride: their step in space.
         size: (h, w) of the map.
         normalized: whether gates are normalised.
     """
 
     def __init__(
-        self, channels: int, hidden: int, kernel: int, size: tuple[int, int], normalized: bool
+        self,
+        channels: int,
+        hidden: int,
+        kernel: int,
+        stride: int,
+        size: tuple[int, int],
+        normalized: bool,
     ) -> None:
         super().__init__()
         norm = size if normalized else None
-        self.from_input = WindowConvolution(channels, 7 * hidden, kernel, norm)
-        self.from_hidden = WindowConvolution(hidden, 4 * hidden, kernel, norm)
-        self.from_memory = WindowConvolution(hidden, 4 * hidden, kernel, norm)
-        self.from_new_cell = WindowConvolution(hidden, hidden, kernel, norm)
-        self.from_new_memory = WindowConvolution(hidden, hidden, kernel, norm)
+        self.from_input = WindowConvolution(channels, 7 * hidden, kernel, stride, norm)
+        self.from_hidden = WindowConvolution(hidden, 4 * hidden, kernel, stride, norm)
+        self.from_memory = WindowConvolution(hidden, 4 * hidden, kernel, stride, norm)
+        self.from_new_cell = WindowConvolution(hidden, hidden, kernel, stride, norm)
+        self.from_new_memory = WindowConvolution(hidden, hidden, kernel, stride, norm)
         self.norm = nn.LayerNorm([hidden, WINDOW, *size])
         self.merge = nn.Conv3d(2 * hidden, hidden, kernel_size=1, bias=False)
 
@@ -152,9 +168,10 @@ class State(NamedTuple):
 class E3DLSTM(Recurrent):
     """Layers of eidetic cells over windows of two frames; works at its own resolution.
 
-    Two things are as in the paper and not as in the published ports: the wandering memory does
-    wander (there, each layer gives on what it got), and attention compares places by their
-    channels (there, the numbers are regrouped regardless of what they are).
+    The wandering memory does wander, as in the paper: in the published code, the authors' own too,
+    each layer gives on what it got, so that it stays zero and its weights never learn. Attention
+    compares places by their channels, as the authors' code does; a later port regroups the numbers
+    regardless of what they are.
     """
 
     Config = E3DLSTMConfig
@@ -170,6 +187,7 @@ class E3DLSTM(Recurrent):
                 channels if index == 0 else config.hidden,
                 config.hidden,
                 config.kernel,
+                config.stride,
                 (height, width),
                 config.layer_norm,
             )
