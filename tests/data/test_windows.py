@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from weathersvq.data.windows import (
     Offsets,
     Period,
+    clip_windows,
     find_windows,
     good_times,
     parse_step,
@@ -185,3 +186,49 @@ def test_bad_steps(text: str) -> None:
 def test_bad_offsets(inputs: tuple[int, ...], targets: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"offsets\."):
         Offsets(inputs, targets)
+
+
+def test_hand_counted_windows_of_clips() -> None:
+    # 2 inputs and 1 target in clips of 5, 2 and 4 frames: 3, 0 and 2 windows. Origins are the second
+    # frames of the windows: 1, 2, 3 in the first clip, 7 + 1 and 7 + 2 in the last one.
+    starts, lengths, offsets = np.array([0, 5, 7]), np.array([5, 2, 4]), Offsets((-1, 0), (1,))
+    windows = clip_windows(starts, lengths, np.array([1, 1, 1]), offsets)
+    assert windows.origins.tolist() == [1, 2, 3, 8, 9]
+    assert windows.short_clips == 1
+    assert windows.describe_left_out() == "1 clip shorter than a window"
+    # Every second one, and windows without overlap; both are counted back from the last frame.
+    assert clip_windows(starts, lengths, np.array([2, 1, 2]), offsets).origins.tolist() == [1, 3, 9]
+    assert clip_windows(starts, lengths, np.array([0, 0, 0]), offsets).origins.tolist() == [3, 9]
+    assert clip_windows(starts, lengths, np.ones(3, int), offsets, 2).origins.tolist() == [1, 3, 9]
+
+
+def test_clips_that_are_all_too_short_have_no_window() -> None:
+    offsets = Offsets((-1, 0), (1, 2))
+    windows = clip_windows(np.array([0, 3]), np.array([3, 2]), np.array([1, 0]), offsets)
+    assert (windows.origins.tolist(), windows.short_clips) == ([], 2)
+    none = np.empty(0, np.intp)
+    assert clip_windows(none, none, none, offsets).origins.size == 0
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=8),
+    stride=st.integers(0, 5),
+    inputs=st.integers(1, 5),
+    targets=st.sets(st.integers(1, 9), min_size=1),
+)
+def test_no_window_crosses_the_boundary_of_a_clip(
+    lengths: list[int], stride: int, inputs: int, targets: set[int]
+) -> None:
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    offsets = Offsets(tuple(range(1 - inputs, 1)), tuple(sorted(targets)))
+    windows = clip_windows(starts, np.array(lengths), np.full(len(lengths), stride), offsets)
+    clip_of = np.repeat(np.arange(len(lengths)), lengths)
+    steps = np.arange(1 - inputs, max(targets) + 1)
+    touched = clip_of[windows.origins[:, None] + steps]
+    assert (touched == touched[:, :1]).all()
+    # As many as fit: the last frame of each clip that is long enough is used.
+    room = np.array(lengths) - steps.size
+    assert windows.short_clips == int((room < 0).sum())
+    assert windows.origins.size == int((room[room >= 0] // (stride or steps.size) + 1).sum())
+    ends = np.cumsum(lengths)[room >= 0] - 1
+    assert set(ends.tolist()) <= set((windows.origins + max(targets)).tolist())

@@ -43,7 +43,9 @@ class Normalization:
     channels: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    origin: Literal["stored", "computed", "declared", ""] = field(default="", compare=False, kw_only=True)
+    origin: Literal["stored", "computed", "declared", ""] = field(
+        default="", compare=False, kw_only=True
+    )
 
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.mean) == len(self.std):

@@ -159,7 +159,8 @@ class Windows:
         """See `describe_left_out`."""
         parts = [describe_left_out(self.across_gaps, self.flagged)]
         if self.short_clips:
-            parts.append(f"{self.short_clips:,} clips shorter than a window")
+            plural = "s" if self.short_clips > 1 else ""
+            parts.append(f"{self.short_clips:,} clip{plural} shorter than a window")
         return ", ".join(filter(None, parts))
 
 

@@ -150,23 +150,23 @@ def find_part(name: str) -> Part:
             known.append(kind)
             if kind == name:
                 lines = (each.__doc__ or "").strip().splitlines()
-                return Part(kind, role, lines[0], each.reference, tuple(_options(each.Config)))
+                return Part(kind, role, lines[0], each.reference, tuple(_options(each.Config())))
     raise InputError(
         f"no model, translator or quantizer {name!r}{near_misses(name, known)}; "
         f"there are {', '.join(known)}"
     )
 
 
-def _options(section: type[Section], prefix: str = "") -> Iterator[Option]:
-    """The options of a section, those of sections inside it by their dotted names."""
-    for name, field in section.model_fields.items():
+def _options(section: Section, prefix: str = "") -> Iterator[Option]:
+    """The options of a section at its defaults, those of sections inside by their dotted names."""
+    for name, field in type(section).model_fields.items():
         if name == "kind":
             continue
-        default = field.default
+        default = getattr(section, name)
         if not isinstance(default, Section):
             yield Option(prefix + name, str(default), field.description or "")
         elif "kind" in type(default).model_fields:
             kind = kind_of(type(default))
             yield Option(prefix + name, kind, field.description or "")
         else:
-            yield from _options(type(default), f"{prefix}{name}.")
+            yield from _options(default, f"{prefix}{name}.")

@@ -18,7 +18,8 @@ import zarr
 
 from weathersvq.data.frames import open_frames
 from weathersvq.data.frames import stores as stores_module
-from weathersvq.data.frames.arrays import LAYOUTS
+from weathersvq.data.frames.arrays import LAYOUTS, ArrayFrames
+from weathersvq.data.frames.base import GREY, Clip
 from weathersvq.errors import InputError
 
 
@@ -142,6 +143,13 @@ def test_ambiguous_shapes_list_the_choices(shape: tuple[int, ...], tmp_path: Pat
     for name in LAYOUTS:
         listed = str(caught.value).split("`layout`: ")[1].split(" (")[0].split(", ")
         assert (name in listed) == (len(name) == len(shape))
+
+
+def test_frames_in_memory() -> None:
+    clips = (Clip("a", 4), Clip("b", 5))
+    frames = ArrayFrames("here", clips, GREY, (6, 8), array=numbered(9))
+    assert frames.read(np.array([8, 0, 4]))[:, 0, 1, 1].tolist() == [8, 0, 4]
+    np.testing.assert_array_equal(frames.read_clip(1, [0, 2]), numbered(9)[[4, 6]])
 
 
 def test_moving_mnist(tmp_path: Path) -> None:

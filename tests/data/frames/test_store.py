@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def source(tmp_path: Path) -> Path:
 def test_round_trip(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Three frames a chunk, six a piece: neither fits into 35 frames nor into clips of 7.
     monkeypatch.setattr(store_module, "CHUNK_BYTES", 3 * 72)
-    monkeypatch.setattr(store_module, "PIECE_BYTES", 6 * 72)
+    monkeypatch.setattr(store_module, "PIECE_BYTES", 6 * 72 * 4)
     frames = open_frames(source, stride=0, validation=0.2, test=0.2, step="1 s")
     told: list[tuple[int, int]] = []
     path = write_frame_store(
@@ -40,6 +41,8 @@ def test_round_trip(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (stored.size, stored.step) == ((4, 6), "1 s")
     positions = np.array([34, 0, 13, 14, 0, 20])
     np.testing.assert_array_equal(stored.read(positions), frames.read(positions))
+    with pytest.raises(InputError, match=r"declared range 0 to 100"):
+        replace(stored, channels=replace(stored.channels, high=100)).read(np.arange(35))
     everything = np.load(source).reshape(35, 3, 4, 6)
     np.testing.assert_array_equal(stored.read_clip(1, [0, 6]), everything[[7, 13]])
     assert stored.read_clip(1, [0, 6]).dtype == np.uint8
@@ -78,6 +81,15 @@ def test_a_broken_off_run_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"frame 4 of sequence 3.*range 0 to 1"):
         write_frame_store(open_frames(tmp_path / "a.npy"), tmp_path / "a.zarr")
     assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_damaged_chunks_are_told(source: Path, tmp_path: Path) -> None:
+    path = write_frame_store(open_frames(source), tmp_path / "out.zarr")
+    chunk = path / "frames" / "0.0.0.0"
+    chunk.write_bytes(chunk.read_bytes()[:40])
+    with pytest.raises(InputError, match=r"frames 3 to 9 of .*out.zarr are damaged") as caught:
+        open_frames(path).read(np.array([3, 9]))
+    assert "\n" not in str(caught.value)
 
 
 def test_refused(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,21 @@ _CHANNEL_COUNTS = (1, 3)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ArrayFrames(Frames):
-    """Frames of one array.
+    """Frames in memory, such as those that a program made.
+
+    Attributes:
+        array: (N, C, H, W), the clips one after the other.
+    """
+
+    array: NDArray[Any]
+
+    def read_clip(self, clip: int, frames: Sequence[int]) -> NDArray[Any]:
+        return self.array[self.starts[clip] + np.asarray(frames)]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FileArrayFrames(Frames):
+    """Frames of one array in a file.
 
     Attributes:
         array: numbers.
@@ -109,7 +123,7 @@ def open_array_frames(
     clips = tuple(
         Clip(name, length, stride=stride) for name, length in zip(names, lengths, strict=True)
     )
-    frames = ArrayFrames(
+    frames = FileArrayFrames(
         str(source),
         clips,
         describe_channels(array, sizes.get("c", 1), channels, units, low, high),

@@ -142,7 +142,7 @@ class Frames(ABC):
             values = self.read_clip(int(clip), own)
             self._check_range(values, int(clip), own)
             result[inside] = values
-        return result[places]
+        return result if np.array_equal(wanted, positions) else result[places]
 
     def _check_range(self, values: NDArray[Any], clip: int, frames: Sequence[int]) -> None:
         low, high = self.channels.low, self.channels.high

@@ -3,6 +3,10 @@
 Either `kitti_hkl/X_train.hkl` and `sources_train.hkl` with the videos `caltech/{set}/{seq}.avi` (or
 `.seq`), or `kitticaltech_npy/{train,test}_{data,idx}.npy`, where `idx` holds the windows' first
 frames. Frames are 128 x 160.
+
+The published 3,160 training and 3,095 test windows are those of 12 + 1 frames, as
+`kitticaltech_npy` has them. With 10 + 1 frames `kitti_hkl` holds more of them: 3,738 to train on,
+also by the published loader (github.com/chengtan9907/OpenSTL, issue 12).
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from weathersvq.data.frames.arrays import ArrayFrames, describe_channels
+from weathersvq.data.frames.arrays import FileArrayFrames, describe_channels
 from weathersvq.data.frames.base import COLOUR, Channels, Clip, Frames, Split
 from weathersvq.data.frames.names import need
 from weathersvq.data.frames.resizing import Resize
@@ -138,7 +142,7 @@ def _windows(folder: Path, split: Split, window: int) -> Frames:
 def _array_frames(
     array: ArrayFile, clips: tuple[Clip, ...], channels: Channels, starts: Sequence[int]
 ) -> Frames:
-    return ArrayFrames(
+    return FileArrayFrames(
         array.name,
         clips,
         channels,

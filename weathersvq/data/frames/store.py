@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -27,9 +28,9 @@ FORM = "1"
 # Written last: a store that was copied by halves, or not written to its end, does not have it.
 COMPLETE = "complete"
 
-# A chunk holds as many whole frames as fit into this.
-CHUNK_BYTES = 2 * 2**20
-# Read and written at a time, in whole chunks.
+# A chunk holds as many whole frames as fit into this: some windows of small frames.
+CHUNK_BYTES = 2**20
+# Read and written at a time, in whole chunks, as the float32 that frames are read as.
 PIECE_BYTES = 64 * 2**20
 
 _DIMENSIONS = ("frame", "channel", "row", "column")
@@ -46,18 +47,27 @@ class StoredFrames(Frames):
     array: Any
 
     def read_clip(self, clip: int, frames: Sequence[int]) -> NDArray[Any]:
-        # From the first to the last of a window: chunks hold neighbours, they are read anyway.
-        start = int(self.starts[clip])
-        first, last = start + frames[0], start + frames[-1]
+        return self._read(self.starts[clip] + np.asarray(frames))
+
+    def read(self, positions: NDArray[np.intp]) -> NDArray[np.float32]:
+        """See `Frames.read`; every chunk is read once, however many clips it holds."""
+        wanted, places = np.unique(positions, return_inverse=True)
+        values = self._read(wanted)
+        low, high = self.channels.low, self.channels.high
+        if not (values.min() >= low and values.max() <= high):
+            return super().read(positions)  # which names the frame
+        return values.astype(np.float32)[places]
+
+    def _read(self, wanted: NDArray[np.intp]) -> NDArray[Any]:
+        first, last = int(wanted[0]), int(wanted[-1])
         try:
-            if last - first < 4 * len(frames):
-                values = np.asarray(self.array[first : last + 1])
-                return values[np.asarray(frames) - frames[0]]
-            return np.asarray(self.array.oindex[np.asarray(frames) + start])
+            if last - first + 1 == wanted.size:
+                return np.asarray(self.array[first : last + 1])
+            return np.asarray(self.array.oindex[wanted])
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"frames {frames[0]} to {frames[-1]} of {self.clips[clip].name} in {self.source} "
-                f"are damaged ({error}); make the store again"
+                f"frames {first} to {last} of {self.source} are damaged ({error}); make the store "
+                "again"
             ) from error
 
 
@@ -104,10 +114,10 @@ def write_frame_store(
         raise InputError(f"{path} exists; add --overwrite to replace it, or name another store")
     sample = frames.read_clip(0, [0])
     dtype = np.dtype(np.uint8 if sample.dtype == np.uint8 else np.float32)
-    frame_bytes = int(np.prod(frames.shape[1:])) * dtype.itemsize
+    frame_bytes = math.prod(frames.shape[1:]) * dtype.itemsize
     check_room(path, len(frames) * frame_bytes)
     chunk = min(len(frames), max(1, CHUNK_BYTES // frame_bytes))
-    piece = chunk * max(1, PIECE_BYTES // (chunk * frame_bytes))
+    piece = chunk * max(1, PIECE_BYTES // (4 * chunk * math.prod(frames.shape[1:])))
     dataset = describe(frames, form, title)
     with atomic_path(path) as temporary:
         dataset.to_zarr(temporary, mode="w", zarr_format=2, consolidated=False)

@@ -91,6 +91,8 @@ class EncodedVideo:
         if not container.streams.video:
             container.close()
             raise InputError(f"{self.path} has no pictures; expected a video")
+        # Without this decoders paint over what they can't read.
+        container.streams.video[0].codec_context.options = {"err_detect": "explode"}
         return container
 
     def _index(self) -> None:
@@ -121,17 +123,21 @@ class EncodedVideo:
             self.count = len(times)
         else:
             # Some old files have no times; there frames are counted, from the beginning.
-            self.count = sum(1 for _ in self._decode(self._open()))
+            with self._open() as container:
+                self.count = sum(1 for _ in self._decode(container))
         if self.count == 0:
             raise InputError(f"{self.path} has no frames; expected a video")
 
     def _decode(self, container: Any) -> Iterator[tuple[int, Any]]:
-        """(position, frame) of what can be decoded from here on."""
+        """(position, frame) of what can be decoded from here on.
+
+        Frames between a damaged one and the next keyframe are left out: they are made from it.
+        """
         stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
         where = None if self._times is None else {t: i for i, t in enumerate(self._times)}
         position = 0
         packets = container.demux(stream)
+        damaged = False
         while True:
             try:
                 packet = next(packets, None)
@@ -139,14 +145,16 @@ class EncodedVideo:
                     return
                 frames = packet.decode()
             except self._av.error.FFmpegError:
-                # A damaged piece: what is missing is named when it is wanted.
+                damaged = True
                 continue
             for frame in frames:
-                if where is None:
-                    yield position, frame
-                    position += 1
-                elif frame.pts in where:
-                    yield where[frame.pts], frame
+                damaged = frame.is_corrupt or (damaged and not frame.key_frame)
+                if where is not None and frame.pts not in where:
+                    continue
+                here = position if where is None else where[frame.pts]
+                position += 1
+                if not damaged:
+                    yield here, frame
 
     def _start_from(self, key: int) -> None:
         """Decode from a keyframe on."""

@@ -68,14 +68,14 @@ def _convolution(channels_in: int, channels_out: int, stride: int = 1) -> nn.Mod
     )
 
 
-def warp(image: Tensor, flow: Tensor, wraps: bool) -> Tensor:
+def warp(image: Tensor, flow: Tensor, period: int | None = None) -> Tensor:
     """Look each cell up where its flow points to, between cells linearly.
 
     Args:
         image: (B, C, H, W).
         flow: (B, 2, H, W), columns and rows.
-        wraps: whether columns go on at the other end (longitudes); rows, and columns otherwise,
-            end at the edge.
+        period: columns after which the map begins anew (longitudes), at most W; without it columns,
+            like rows, end at the edge.
 
     Returns:
         (B, C, H, W).
@@ -83,10 +83,10 @@ def warp(image: Tensor, flow: Tensor, wraps: bool) -> Tensor:
     height, width = image.shape[2:]
     columns = torch.arange(width, device=image.device) + flow[:, 0]
     rows = torch.arange(height, device=image.device)[:, None] + flow[:, 1]
-    if wraps:
+    if period is not None:
         # One column more, so that between the last and the first there is something, too.
-        columns = columns % width
-        image = torch.cat([image, image[..., :1]], dim=3)
+        columns = columns % period
+        image = torch.cat([image[..., :period], image[..., :1]], dim=3)
     grid = torch.stack(
         [2 * columns / max(image.shape[3] - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1], dim=3
     )
@@ -146,8 +146,8 @@ class DMVFN(Forecaster):
 
     The published training adds a perceptual loss by a VGG network whose weights come from elsewhere,
     and measures errors on a Laplacian pyramid; here every block's output is compared by the loss
-    that the config names. In forecasting a block is passed where its chance is above one half
-    (published: drawn anew each time).
+    that the config names. In forecasting a block is passed where its chance is at least one half,
+    or `share` if that is less (published: drawn anew each time).
     """
 
     Config = DMVFNConfig
@@ -232,13 +232,15 @@ class DMVFN(Forecaster):
         expected = self.config.share * len(self.blocks)
         chance = (expected * chance / (chance.sum(dim=1, keepdim=True) + 1e-6)).clamp(0, 1)
         if not self.training:
-            return (chance >= 0.5).to(chance.dtype)
+            # Where few blocks are to be passed no chance may reach one half.
+            return (chance >= min(0.5, self.config.share)).to(chance.dtype)
         # The gradient passes the draw as if it were not there.
         return chance + (torch.bernoulli(chance) - chance).detach()
 
     def _warp(self, before: Tensor, last: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-        wraps = self.shape.longitude_wraps and self.border.size[1] == self.shape.width
-        return warp(before, flow[:, :2], wraps), warp(last, flow[:, 2:], wraps)
+        # The map's own width: columns that the border added are its first ones once more.
+        period = self.shape.width if self.shape.longitude_wraps else None
+        return warp(before, flow[:, :2], period), warp(last, flow[:, 2:], period)
 
     def _picture(self, before: Tensor, last: Tensor, blend: Blend) -> Tensor:
         """(B, C, H, W), cut to the frame's own size."""

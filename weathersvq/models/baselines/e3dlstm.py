@@ -85,11 +85,13 @@ def recall(query: Tensor, history: list[Tensor]) -> Tensor:
     """
 
     def tokens(x: Tensor) -> Tensor:
-        return x.flatten(2).transpose(1, 2)
+        # (B, 1, 2 H W, C), with an axis of heads and in this order in memory: so attention need not
+        # keep the matrix of likenesses, which is large.
+        return x.flatten(2).transpose(1, 2).unsqueeze(1).contiguous()
 
-    past = torch.cat([tokens(memory) for memory in history], dim=1)
+    past = torch.cat([tokens(memory) for memory in history], dim=2)
     recalled = F.scaled_dot_product_attention(tokens(query), past, past, scale=1.0)
-    return recalled.transpose(1, 2).reshape(query.shape)
+    return recalled.transpose(2, 3).reshape(query.shape)
 
 
 class EideticCell(nn.Module):

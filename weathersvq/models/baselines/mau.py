@@ -6,6 +6,7 @@ Chang et al. (2021), MAU: A motion-aware unit for video prediction and beyond, N
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -71,22 +72,30 @@ class MAUCell(nn.Module):
         self.query = gates(1)
 
     def forward(
-        self, temporal: Tensor, spatial: Tensor, past_temporal: Tensor, past_spatial: Tensor
+        self,
+        temporal: Tensor,
+        spatial: Tensor,
+        past_temporal: Sequence[Tensor],
+        past_spatial: Sequence[Tensor],
     ) -> tuple[Tensor, Tensor]:
         """One step of one layer.
 
         Args:
             temporal, spatial: (B, hidden, H, W).
-            past_temporal, past_spatial: (tau, B, hidden, H, W).
+            past_temporal, past_spatial: tau of (B, hidden, H, W), the oldest first.
 
         Returns:
             New temporal and spatial state.
         """
-        # Like past spatial states vouch for the temporal states that came with them.
+        # Like past spatial states vouch for the temporal states that came with them. One after the
+        # other: side by side they would be copied, and the copies kept for the gradients (in
+        # training a quarter of all memory).
         query = self.query(spatial)
-        alike = (past_spatial * query).flatten(2).sum(dim=2) / math.sqrt(query[0].numel())
-        shares = alike.softmax(dim=0)[..., None, None, None]
-        trend = (past_temporal * shares).sum(dim=0)
+        alike = torch.stack([(past * query).flatten(1).sum(dim=1) for past in past_spatial])
+        shares = (alike / math.sqrt(query[0].numel())).softmax(dim=0)[..., None, None, None]
+        trend = torch.zeros_like(temporal)
+        for share, past in zip(shares, past_temporal, strict=True):
+            trend = torch.addcmul(trend, share, past)
         keep = self.fuse(temporal).sigmoid()
         fused = keep * temporal + (1 - keep) * trend
 
@@ -150,9 +159,7 @@ class MAU(Recurrent):
         for index, cell in enumerate(self.cells):
             before_t, before_s = state.past_temporal[index], state.past_spatial[index]
             past_spatial.append([*before_s[1:], spatial])
-            new, spatial = cell(
-                state.temporal[index], spatial, torch.stack(before_t), torch.stack(before_s)
-            )
+            new, spatial = cell(state.temporal[index], spatial, before_t, before_s)
             temporal.append(new)
             past_temporal.append([*before_t[1:], new])
         y = spatial

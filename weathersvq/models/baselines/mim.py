@@ -126,8 +126,9 @@ class State(NamedTuple):
 class MIM(Recurrent):
     """A layer of PredRNN and layers of MIM; works at the resolution that it is made for.
 
-    The published code keeps the stationary modules' memories from one batch to the next and lets no
-    gradient through them; here they start from zero with each window and learn, as in the paper.
+    The stationary modules' memories start from zero with each window and let gradients through, as
+    in the authors' code; the published benchmark's keeps them from one batch to the next, cut off
+    from the gradient. Its non-stationary cells also hold 1x1 convolutions that it never applies.
     """
 
     Config = MIMConfig

@@ -34,7 +34,7 @@ class PredNetConfig(Section):
         0.0,
         ge=0,
         description="weight of the mean errors of all layers above the picture in the training "
-        "loss; 0.1 in the published variant L_all",
+        "loss; 0.2 beside an absolute error is the published variant L_all",
     )
     sampling: Sampling = Field(
         Sampling(decrease=0.0, stop=10**12),
