@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from weathersvq.models import catalogue
 from weathersvq.models.baselines.autoregression import AutoregressionConfig
 from weathersvq.models.baselines.persistence import PersistenceConfig
 from weathersvq.models.catalogue import Row, describe_shape, size_lists
@@ -37,22 +38,22 @@ OURS: dict[tuple[str, str, str], tuple[int, int]] = {
     ("kitticaltech", "all", "predrnnpp"): (35_217_408, 1_803_131_289_600),
     ("kitticaltech", "all", "e3dlstm"): (54_886_400, 1_039_767_961_600),
     ("kitticaltech", "all", "prednet"): (12_515_244, 46_290_677_760),
-    ("kitticaltech", "all", "dmvfn"): (3_559_930, 639_191_328),
+    ("kitticaltech", "all", "dmvfn"): (3_559_930, 1_176_391_968),
     ("kth", "all", "simvp"): (12_152_385, 124_763_766_784),
-    ("kth", "all", "simvp_svq"): (13_318_705, 126_204_248_064),
-    ("kth", "all", "simvp_svq_frozen"): (13_318_705, 126_204_248_064),
+    ("kth", "all", "simvp_svq"): (13_318_705, 126_155_096_064),
+    ("kth", "all", "simvp_svq_frozen"): (13_318_705, 126_155_096_064),
     ("kth", "all", "tau"): (14_955_201, 147_125_821_440),
     ("kth", "all", "convlstm"): (11_520_512, 1_368_452_497_408),
     ("kth", "all", "predrnnpp"): (35_037_184, 4_161_856_864_256),
     ("kth", "all", "prednet"): (12_510_842, 99_950_100_480),
-    ("kth", "all", "dmvfn"): (3_522_922, 11_092_547_200),
+    ("kth", "all", "dmvfn"): (3_522_922, 17_365_407_360),
     ("taxibj", "all", "simvp"): (9_961_058, 2_608_791_552),
     ("taxibj", "all", "simvp_svq"): (11_575_282, 2_658_140_160),
     ("taxibj", "all", "simvp_svq_frozen"): (11_575_282, 2_658_140_160),
     ("taxibj", "all", "convlstm"): (11_572_224, 20_737_425_408),
     ("taxibj", "all", "predrnnpp"): (35_127_296, 62_948_114_432),
     ("taxibj", "all", "prednet"): (12_512_926, 1_654_161_408),
-    ("taxibj", "all", "dmvfn"): (3_541_426, 146_074_752),
+    ("taxibj", "all", "dmvfn"): (3_541_426, 226_174_080),
     ("weatherbench_s", "t2m", "simvp_convmixer"): (1_135_905, 1_063_321_600),
     ("weatherbench_s", "t2m", "simvp_svq"): (14_372_529, 7_079_657_472),
     ("weatherbench_s", "t2m", "simvp_svq_frozen"): (14_372_529, 7_079_657_472),
@@ -110,7 +111,10 @@ def test_differences_are_ours_over_the_published() -> None:
     assert row.differences == (pytest.approx(0.01), pytest.approx(-0.25))
 
 
-def test_a_shape_of_ones_own_has_published_figures_only_where_it_is_the_same() -> None:
+def test_a_shape_of_ones_own_has_published_figures_only_where_it_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(catalogue, "measure", lambda *_: Size(0, 0))
     listed = load_benchmark("weatherbench_s")
     same, other = (
         next(iter(size_lists("weatherbench_s", shape=shape))).rows[0].published

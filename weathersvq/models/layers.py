@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -22,6 +23,13 @@ def fast_layout(x: Tensor) -> Tensor:
     of the time (measured with one and two threads). Elsewhere the order is left alone.
     """
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Without autocast, for sums that reduced precision would spoil."""
+    if device.type == "meta":  # has no autocast, and no numbers
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def initialize_fan_out(module: nn.Module) -> None:

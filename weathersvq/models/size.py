@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-)
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -40,21 +36,21 @@ def measure(config: Section, shape: Shape) -> Size:
     Raises:
         InputError: sizes that cannot work with these options.
     """
-    model = build_model(config, shape).eval()
+    model = build_model(config, shape)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            macs = _count(model, shape)
-    except (DataDependentOutputException, DynamicOutputShapeException):
+        macs = _count(model.to("meta"), shape)
+    except (NotImplementedError, RuntimeError):
         # What it does depends on the numbers: they have to be there.
-        macs = _count(model, shape)
+        macs = _count(build_model(config, shape), shape)
     return Size(parameters, macs)
 
 
 @torch.no_grad()
 def _count(model: Forecaster, shape: Shape) -> int:
     counter = FlopCounterMode(display=False)
+    device = next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
     # Fused attention is not counted; its plain form is.
     with counter, sdpa_kernel(SDPBackend.MATH):
-        model(torch.zeros(1, *shape.inputs))
+        model.eval()(torch.zeros(1, *shape.inputs, device=device))
     return counter.get_total_flops() // 2

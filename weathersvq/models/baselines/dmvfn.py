@@ -147,7 +147,9 @@ class DMVFN(Forecaster):
     The published training adds a perceptual loss by a VGG network whose weights come from elsewhere,
     and measures errors on a Laplacian pyramid; here every block's output is compared by the loss
     that the config names. In forecasting a block is passed where its chance is at least one half,
-    or `share` if that is less (published: drawn anew each time).
+    or `share` if that is less (published: drawn anew each time). All blocks are computed and those
+    that are not passed are masked: samples of a batch pass different ones, and so the work is the
+    same whatever the numbers, which compilers need.
     """
 
     Config = DMVFNConfig
@@ -217,9 +219,6 @@ class DMVFN(Forecaster):
         warped = (before, last)
         for index, block in enumerate(self.blocks):
             taken = passed[:, index, None, None, None]
-            if not self.training and not bool(taken.any()):
-                yield Blend(flow, mask), Blend(flow, mask)
-                continue
             flow_change, mask_change = block(torch.cat([before, last, *warped, mask], dim=1), flow)
             alone = Blend(flow + flow_change, mask + mask_change)
             flow, mask = flow + flow_change * taken, mask + mask_change * taken

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from weathersvq.errors import InputError
+from weathersvq.models.layers import full_precision
 from weathersvq.models.quantizers.base import Quantized, Quantizer
 from weathersvq.models.quantizers.usage import count_codes, diagnose_codes
 from weathersvq.schema import Section
@@ -86,7 +87,7 @@ class Lookup(Quantizer):
         # In full precision: the nearest of a thousand codes is a matter of small differences.
         states = chain(self.parameters(), self.buffers())
         precision = next(state.dtype for state in states if state.is_floating_point())
-        with torch.autocast(z.device.type, enabled=False):
+        with full_precision(z.device):
             values, codes, *losses = self.module(tokens.flatten(1, 3).to(precision))
         if codes.ndim == 4:  # (groups, B, n, quantizers)
             codes = codes.movedim(0, -2).flatten(-2)

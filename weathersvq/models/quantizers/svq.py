@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from weathersvq.models.layers import full_precision
 from weathersvq.models.quantizers.base import Quantized, Quantizer
 from weathersvq.models.quantizers.usage import diagnose_weights
 from weathersvq.schema import Section
@@ -151,7 +152,7 @@ class SVQ(Quantizer):
         if self.config.variant == "post_relu":
             raise ValueError("the post_relu variant of SVQ cannot be folded")
         # Sums over N = 10,000 codes: not in the reduced precision of autocast.
-        with torch.autocast(self.codebook.device.type, enabled=False):
+        with full_precision(self.codebook.device):
             codes = self.codebook.t()
             return Folded(weight=codes @ self.regress.weight, bias=codes @ self.regress.bias)
 
