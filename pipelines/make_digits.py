@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
-from weathersvq.data.frames.arrays import ArrayFrames
 
 from weathersvq.data.frames import write_frame_store
+from weathersvq.data.frames.arrays import ArrayFrames
 from weathersvq.data.frames.base import GREY, Clip, Split
 
 SIZE, LENGTH, DIGITS = 64, 20, 2

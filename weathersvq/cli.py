@@ -188,8 +188,24 @@ def prepare(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a store made by another recipe.")
     ] = False,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="The source is pictures or video, not fields.")
+    ] = False,
+    form: Annotated[
+        str | None, typer.Option(help="--frames: how they are laid out; found out if not given.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="--frames: KEY=VALUE of the form, such as layout=tnhw; again for more."),
+    ] = None,
 ) -> None:
-    """Turn an archive into a store of small maps to train on; stopped, it goes on where it was."""
+    """Turn an archive into a store of small maps to train on; stopped, it goes on where it was.
+
+    With --frames: pictures, videos or arrays into a frame store.
+    """
+    if frames:
+        _prepare_frames(source, form, option or [], out, overwrite)
+        return
     from weathersvq.data.plan import make_plan, parse_request
     from weathersvq.data.prepare import check_store_target, prepare
     from weathersvq.data.remote import Network
@@ -214,6 +230,35 @@ def prepare(
         console.print(f"{out} is there already, complete and made by the same recipe")
         return
     _print_rows(str(out))
+    console.print(f"wrote {out}", highlight=False, soft_wrap=True)
+
+
+def _prepare_frames(
+    source: str, form: str | None, options: list[str], out: Path, overwrite: bool
+) -> None:
+    """Read frames of any form once and write them as a store."""
+    import yaml
+
+    from weathersvq.data.frames import open_frames, write_frame_store
+    from weathersvq.errors import InputError
+    from weathersvq.progress import CountLine
+
+    chosen = {}
+    for text in options:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--option {text!r} is not of the form KEY=VALUE")
+        chosen[key] = yaml.safe_load(value)
+    found = open_frames(source, form, **chosen)
+    console = _console()
+    count, channels, height, width = found.shape
+    console.print(
+        f"{source}: {count:,} frames of {channels} x {height} x {width} in {len(found.clips):,} "
+        f"clips; {found.comment}".rstrip("; "),
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    with CountLine("frames") as line:
+        write_frame_store(found, out, form=form or "", overwrite=overwrite, report=line)
     console.print(f"wrote {out}", highlight=False, soft_wrap=True)
 
 

@@ -14,6 +14,7 @@ from weathersvq.bundled import bundled_model
 from weathersvq.data.axes import in_hours
 from weathersvq.data.canonical import time_step
 from weathersvq.data.channels import available_channels
+from weathersvq.data.frames import is_frame_store, open_frame_store
 from weathersvq.data.prepare import completeness
 from weathersvq.data.sources import open_canonical
 from weathersvq.data.store import read_flags, recipe_of, store_attributes
@@ -37,12 +38,33 @@ def describe(name: str) -> list[Row]:
     path = bundled_model() if name == "bundled" else Path(name)
     if path.suffix == ".safetensors":
         return list(_checkpoint(path))
+    if is_frame_store(path):
+        return list(_frames(path))
     if path.exists():
         try:
             return list(_forecast(read_forecast(path)))
         except InputError:
             pass  # no forecast: data, or nothing that can be read, which open_source explains
     return list(_store(name))
+
+
+def _frames(path: Path) -> Iterator[Row]:
+    frames = open_frame_store(path)
+    count, _, height, width = frames.shape
+    channels = frames.channels
+    yield "kind", "frames"
+    yield "source", frames.source
+    yield "frames", f"{count:,} of {height} x {width} pixels, {frames.step} apart"
+    named = zip(channels.names, channels.units, strict=True)
+    yield "channels", ", ".join(f"{name} [{unit}]" for name, unit in named)
+    yield "range", f"{channels.low:g} to {channels.high:g}"
+    for split in ("train", "validation", "test"):
+        lengths = [clip.length for clip in frames.clips if clip.split == split]
+        if lengths:
+            span = f"{min(lengths)} to {max(lengths)} frames each"
+            yield f"clips for {split}", f"{len(lengths):,}, {span}"
+    if frames.comment:
+        yield "comment", frames.comment
 
 
 def _store(name: str) -> Iterator[Row]:

@@ -80,6 +80,32 @@ class PrepareLine:
             )
 
 
+class CountLine:
+    """How many of how many, and the time left; on a terminal only."""
+
+    def __init__(self, what: str) -> None:
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn(f"[bold]{what}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+        )
+        self.task = self.bar.add_task(what, total=None)
+
+    def __enter__(self) -> CountLine:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, done: int, of: int) -> None:
+        self.bar.update(self.task, completed=done, total=of)
+
+
 class RunsLine:
     """Runs done of all, with each one's end on a line of its own."""
 

@@ -14,6 +14,9 @@ from weathersvq.schema import Section, kind_of
 SMALL = {
     "simvp": {"hid_spatial": 4, "hid_temporal": 8, "depth_temporal": 2},
     "convlstm": {"hidden": 4, "depth": 2},
+    "predrnn": {"hidden": 4, "depth": 2},
+    "predrnnpp": {"hidden": 4, "depth": 2},
+    "predrnnv2": {"hidden": 4, "depth": 2},
     "mim": {"hidden": 4, "depth": 2},
     "e3dlstm": {"hidden": 4, "depth": 2},
 }

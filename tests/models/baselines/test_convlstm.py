@@ -83,7 +83,7 @@ def test_parameters_by_hand(layer_norm):
 def test_published_size_counts_convolutions_never_used(channels, millions):
     """Each published cell holds a 5x5 and a 1x1 convolution of twice its states, and no use for it.
 
-    Table 12 gives the size for two channels (14.98 M) in the rows of one channel, too.
+    The published figure, 14.98 M, is that of two channels, and stands beside one channel, too.
     """
     shape = Shape(12, 12, channels, channels, 32, 64)
     with torch.device("meta"):

@@ -35,6 +35,7 @@ __all__ = [
     "Clip",
     "Frames",
     "guess_form",
+    "is_frame_store",
     "open_frame_store",
     "open_frames",
     "write_frame_store",

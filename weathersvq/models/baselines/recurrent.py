@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from weathersvq.models.border import Border
 from weathersvq.models.forecaster import Criterion, Forecaster, Losses, Shape, average
-from weathersvq.models.layers import fast_layout
 from weathersvq.schema import OddSize, Section
 
 # What a model carries from frame to frame: its own affair.
@@ -229,7 +228,7 @@ class Recurrent(Forecaster):
                     )
                 elif index < known.shape[1]:
                     frame = known[:, index]
-            forecast, state, losses = self.advance_frame(fast_layout(frame), state)
+            forecast, state, losses = self.advance_frame(frame, state)
             forecasts.append(forecast)
             of_frames.append(losses)
         y = self.border.crop(F.pixel_shuffle(torch.stack(forecasts, dim=1), self.patch))
