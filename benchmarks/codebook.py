@@ -1,7 +1,7 @@
 """How the cost of SVQ and of SVQ-raw (sparse coding by LISTA) grows with the codebook: Figure 2.
 
-The quantizer alone, on the latent maps of one WeatherBench-S window (12 x 32 channels x 16 x 32), N from
-2^6 to 2^12: a forward pass, and a training step with its backward pass.
+The quantizer alone, on the latent map of one WeatherBench-S frame (32 channels, 16 x 32 cells), N
+from 2^6 to 2^12: a forward pass, and one with its backward pass.
 
     python benchmarks/codebook.py            all sizes
     python benchmarks/codebook.py --quick    N up to 2^9, one round each
@@ -27,7 +27,7 @@ from weathersvq.models.quantizers.lista import SVQRaw, SVQRawConfig
 from weathersvq.models.quantizers.svq import SVQ, SVQConfig
 
 CHANNELS = 32
-LATENT = (1, 12, CHANNELS, 16, 32)
+LATENT = (1, 1, CHANNELS, 16, 32)
 FORMS = ("SVQ", "SVQ-raw")
 
 
@@ -96,7 +96,7 @@ def draw(path: Path, sizes: list[int], rows: list[Row]) -> None:
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.minorticks_off()
         axes.legend()
-    figure.suptitle("Quantizer alone, latent maps of 12 x 16 x 32 cells, 32 channels, CPU")
+    figure.suptitle("Quantizer alone, one latent map of 16 x 32 cells, 32 channels, CPU")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
@@ -111,9 +111,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
 
     sizes = [2**power for power in range(6, 10 if options.quick else 13)]
-    rows = [row for n in track(sizes, "measuring") for row in measure(n, 1 if options.quick else 5)]
+    rows = [row for n in track(sizes, "measuring") for row in measure(n, 1 if options.quick else 3)]
     print_rows(
-        f"The quantizer alone on {options.threads} CPU threads, {LATENT[1]} latent maps of "
+        f"The quantizer alone on {options.threads} CPU threads, one latent map of "
         f"{CHANNELS} x 16 x 32: medians of interleaved runs, ratios by round",
         rows,
     )

@@ -107,12 +107,15 @@ def peak_memory_mib() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def output_of(script: str, *arguments: str) -> str:
+    """What a fresh process that runs a script prints."""
+    command = [sys.executable, script, *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
 def peak_memory_of(script: str, *arguments: str) -> float:
     """Peak memory in MiB of a fresh process that runs a script and prints the figure last."""
-    result = subprocess.run(
-        [sys.executable, script, *arguments], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return float(result.stdout.split()[-1])
+    return float(output_of(script, *arguments).split()[-1])
 
 
 def print_rows(title: str, rows: Sequence[Row]) -> None:

@@ -10,6 +10,7 @@ WeatherBench-S, t2m: 12 frames of 32 x 64 in and out, published settings, batch 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from collections.abc import Iterator
 
@@ -18,9 +19,9 @@ from common import (
     Row,
     interleaved_seconds,
     make_task,
+    output_of,
     paired_ratio,
     peak_memory_mib,
-    peak_memory_of,
     print_rows,
 )
 from rich.progress import track
@@ -45,22 +46,40 @@ def learns(name: str) -> bool:
     return any(parameter.requires_grad for parameter in make_model(name).parameters())
 
 
-def measure(name: str, task: str, repeats: int, threads: int) -> Iterator[Row]:
-    """Time and peak memory of one model at one task, beside SimVP in turns."""
-    cases = {
-        each: make_task(make_model(each), TASKS[task], batch=1)
-        for each in dict.fromkeys((name, AGAINST))
-    }
-    seconds = interleaved_seconds(cases, repeats)
-    memory = {
-        each: peak_memory_of(__file__, "--memory", each, task, "--threads", str(threads))
-        for each in cases
-    }
-    case = f"{name}: {task}"
-    value, ratio = statistics.median(seconds[name]), paired_ratio(seconds[name], seconds[AGAINST])
-    yield Row("models", case, value, "s", AGAINST, ratio)
-    ratio = memory[name] / memory[AGAINST]
-    yield Row("models", f"{case}, peak memory", memory[name], "MiB", AGAINST, ratio)
+def measure_alone(name: str, repeats: int) -> dict[str, list[float]]:
+    """In a process of its own: peak memory of each task, then its time and SimVP's in turns.
+
+    Returns:
+        By task, and by task with ` memory` behind it.
+    """
+    found: dict[str, list[float]] = {}
+    for task, training in TASKS.items():
+        if not training or learns(name):
+            make_task(make_model(name), training, batch=1)()
+            found[f"{task} memory"] = [peak_memory_mib()]
+    for task, training in TASKS.items():
+        if f"{task} memory" in found:
+            cases = {
+                each: make_task(make_model(each), training, batch=1)
+                for each in dict.fromkeys((name, AGAINST))
+            }
+            seconds = interleaved_seconds(cases, repeats)
+            found[task], found[f"{task} {AGAINST}"] = seconds[name], seconds[AGAINST]
+    return found
+
+
+def rows_of(
+    name: str, found: dict[str, list[float]], against: dict[str, list[float]]
+) -> Iterator[Row]:
+    """Time and peak memory of one model, beside SimVP's."""
+    for task in TASKS:
+        if task not in found:
+            continue
+        case = f"{name}: {task}"
+        ratio = paired_ratio(found[task], found[f"{task} {AGAINST}"])
+        yield Row("models", case, statistics.median(found[task]), "s", AGAINST, ratio)
+        memory, other = found[f"{task} memory"][0], against[f"{task} memory"][0]
+        yield Row("models", f"{case}, peak memory", memory, "MiB", AGAINST, memory / other)
 
 
 def main() -> None:
@@ -68,26 +87,24 @@ def main() -> None:
     parser.add_argument("--only", help="names, separated by commas")
     parser.add_argument("--quick", action="store_true", help="one round each")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-
-    if options.memory:
-        name, task = options.memory
-        make_task(make_model(name), TASKS[task], batch=1)()
-        print(peak_memory_mib())
+    repeats = 1 if options.quick else 3
+    if options.alone:
+        print(json.dumps(measure_alone(options.alone, repeats)))
         return
 
     names = options.only.split(",") if options.only else list(BENCHMARK.models)
     for name in names:
         if name not in BENCHMARK.models:
             raise InputError(f"no model {name!r}{near_misses(name, BENCHMARK.models)}")
-    jobs = [(name, task) for name in names for task in TASKS if not TASKS[task] or learns(name)]
-    rows = [
-        row
-        for name, task in track(jobs, "measuring")
-        for row in measure(name, task, 1 if options.quick else 3, options.threads)
-    ]
+    quick = ["--quick"] if options.quick else []
+    found = {}
+    for name in track(dict.fromkeys((AGAINST, *names)), "measuring"):
+        text = output_of(__file__, "--alone", name, "--threads", str(options.threads), *quick)
+        found[name] = json.loads(text.splitlines()[-1])
+    rows = [row for name in names for row in rows_of(name, found[name], found[AGAINST])]
     print_rows(
         f"Models on {options.threads} CPU threads, batch 1: medians of interleaved runs, ratios by "
         "round; memory of a process that does nothing else",
