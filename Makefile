@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BENCH ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help env forecast test lint bench clean
+.PHONY: help env forecast test lint bench video clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ bench: $(VENV)/.bench ## speed and memory: make bench BENCH=svq runs benchmarks/
 	        case $$script in */common.py) ;; *) $(BIN)/python $$script || exit 1;; esac; \
 	    done; \
 	else $(BIN)/python benchmarks/$(BENCH).py; fi
+
+video: $(VENV)/.dev ## small models on bouncing digits: train, score, draw (half an hour)
+	$(BIN)/python pipelines/train_video.py
 
 clean: ## remove the environment and caches; runs/ and forecasts/ stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
