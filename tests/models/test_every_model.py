@@ -181,6 +181,15 @@ def test_any_size(name, in_steps, out_steps, channels, size):
     assert y.isfinite().all()
 
 
+@pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith("simvp-")])
+def test_fewer_steps_are_the_first_of_more(name):
+    if name in NOT_LEARNING | {"autoregression"}:
+        pytest.skip("has weights or figures for each lead")
+    few, many = (make(name, Shape(4, steps, 1, 1, 8, 16)).eval() for steps in (3, 9))
+    x = torch.randn(2, 4, 1, 8, 16)
+    torch.testing.assert_close(few(x), many(x)[:, :3])
+
+
 def test_bf16(name):
     shape = Shape(3, 3, 1, 1, 8, 16)
     model, x = make(name, shape).eval(), torch.randn(2, *shape.inputs)

@@ -166,14 +166,6 @@ def test_every_parameter_learns(channels):
     assert not idle
 
 
-@pytest.mark.parametrize("out_steps", [1, 4, 10])
-def test_fewer_and_more_steps(out_steps):
-    longest = make(Shape(4, 10, 1, 1, 5, 18, longitude_wraps=True)).eval()
-    model = make(Shape(4, out_steps, 1, 1, 5, 18, longitude_wraps=True)).eval()
-    x = waves(2, 4, 1, 5, 18)
-    torch.testing.assert_close(model(x), longest(x)[:, :out_steps])
-
-
 def test_pictures_are_cut_and_fields_are_not():
     x = waves(2, 2, 1, 16, 16)
     free, cut = (make(Shape(2, 1, 1, 1, 16, 16), clamp=clamp).eval()(x) for clamp in (False, True))

@@ -113,15 +113,6 @@ def test_every_parameter_learns_from_sampled_frames():
     assert not idle
 
 
-@pytest.mark.parametrize("channels", [1, 12])
-@pytest.mark.parametrize("out_steps", [1, 4, 10])
-def test_fewer_and_more_steps(out_steps, channels):
-    longest = make(Shape(4, 10, channels, channels, 5, 7)).eval()
-    model = make(Shape(4, out_steps, channels, channels, 5, 7)).eval()
-    x = waves(2, 4, channels, 5, 7)
-    torch.testing.assert_close(model(x), longest(x)[:, :out_steps])
-
-
 @pytest.mark.parametrize("options", [{"widths": []}, {"kernel": 4}, {"pixel_max": 0.0}])
 def test_options_that_cannot_work(options):
     with pytest.raises(ValidationError, match=next(iter(options))):

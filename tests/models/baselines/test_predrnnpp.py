@@ -145,14 +145,6 @@ def test_every_parameter_learns_from_sampled_frames(layer_norm):
     assert not idle
 
 
-@pytest.mark.parametrize("out_steps", [1, 4, 10])
-def test_fewer_and_more_steps(out_steps):
-    longest = make(Shape(4, 10, 1, 1, 5, 6)).eval()
-    model = make(Shape(4, out_steps, 1, 1, 5, 6)).eval()
-    x = waves(2, 4, 1, 5, 6)
-    torch.testing.assert_close(model(x), longest(x)[:, :out_steps])
-
-
 # layer_norm -> (mean magnitude, second value, last but one), of weights and inputs drawn as here.
 # The published model with the same weights gave the same without normalisation: in double
 # precision, outputs and gradients agree to 1e-14, with and without true frames among the inputs.

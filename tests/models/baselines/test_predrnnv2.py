@@ -138,14 +138,6 @@ def test_weights_below_zero():
     assert [error["loc"] for error in caught.value.errors()] == [("decouple_weight",)]
 
 
-@pytest.mark.parametrize("out_steps", [1, 4, 10])
-def test_fewer_and_more_steps(out_steps):
-    longest = make(Shape(4, 10, 1, 1, 5, 6)).eval()
-    model = make(Shape(4, out_steps, 1, 1, 5, 6)).eval()
-    x = waves(2, 4, 1, 5, 6)
-    torch.testing.assert_close(model(x), longest(x)[:, :out_steps])
-
-
 # layer_norm -> (mean magnitude, second value, last but one, decouple loss), of weights and inputs
 # drawn as here. The published model with the same weights gave the same: in double precision,
 # outputs, losses and gradients agree to 1e-13, with and without true frames among the inputs.
