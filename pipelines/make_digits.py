@@ -4,7 +4,7 @@ Two of scikit-learn's 8 x 8 digits, four times as large and smooth, move through
 constant speed and bounce off the edges: the form of Moving MNIST, from data that a package ships.
 Training, validation and test sequences show different digits.
 
-    python pipelines/make_digits.py runs/digits/digits.zarr
+    python pipelines/make_digits.py runs/video/digits.zarr
 """
 
 from __future__ import annotations
