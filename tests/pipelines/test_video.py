@@ -45,7 +45,7 @@ def test_the_whole_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     config = tmp_path / "config.yaml"
     text = train_video.CONFIG.read_text()
-    for old, new in (("epochs: 8", "epochs: 1"), ("hid_temporal: 96", "hid_temporal: 8"),
+    for old, new in (("epochs: 5", "epochs: 1"), ("hid_temporal: 96", "hid_temporal: 8"),
                      ("depth_temporal: 3", "depth_temporal: 1"), ("hid_spatial: 16", "hid_spatial: 4"),
                      ("precision: bf16", "precision: fp32")):  # fmt: skip
         assert old in text
