@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,6 +81,7 @@ def test_same_seed_same_weights_other_seed_others(make_experiment: Make, tmp_pat
 RUN = """
 import sys, yaml
 from pathlib import Path
+from typing import Any
 from weathersvq.config import load_experiment
 from weathersvq.train import train
 train(load_experiment(sys.argv[1]), sys.argv[2], resume=True, progress=False)
@@ -342,3 +344,34 @@ def test_sizes_that_cannot_work_are_laid_to_their_section(
     with pytest.raises(InputError, match=r"^model\.translator: 7 heads cannot share"):
         train(make_experiment(model=model), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"kind": "predrnnv2", "hidden": 8, "depth": 2},
+        {"kind": "dmvfn", "widths": [8, 8], "scales": [2, 1]},
+        {"kind": "simvp", "hid_spatial": 4, "hid_temporal": 8, "depth_temporal": 2,
+         "translator": "tau", "quantizer": {"kind": "residual_vq", "codebook_size": 16}},
+    ],
+    ids=lambda model: model["kind"],
+)  # fmt: skip
+def test_other_models_train_and_forecast_alike(
+    make_experiment: Make, tmp_path: Path, model: dict[str, Any]
+) -> None:
+    experiment = make_experiment(train={"epochs": 3, "ema": 0.9}).model_copy(
+        update={"model": validate_model_config(model)}
+    )
+    path = train(experiment, tmp_path / "run", progress=False)
+    rows = metrics(path.parent)
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    assert ("perplexity" in rows[0]) is (model["kind"] == "simvp")
+    checkpoint = load_checkpoint(path)
+    dataset = FieldSeries(experiment.fields).dataset
+    inits = dataset["time"].values[[200, 203]].astype("datetime64[s]")
+    result = forecast(checkpoint, dataset, inits, lead=np.timedelta64(6, "h"))
+    assert result.sizes["lead_time"] == 6
+    assert np.isfinite(result.t2m).all()
+    # A forecast is the same again, though training draws at random.
+    again = forecast(checkpoint, dataset, inits, lead=np.timedelta64(6, "h"))
+    xr.testing.assert_equal(result.t2m, again.t2m)
