@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BENCH ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help env forecast test lint bench video clean
+.PHONY: help env forecast test lint bench video reproduce-smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,12 @@ bench: $(VENV)/.bench ## speed and memory: make bench BENCH=svq runs benchmarks/
 
 video: $(VENV)/.dev ## small models on bouncing digits: train, score, draw (half an hour)
 	$(BIN)/python pipelines/train_video.py
+
+reproduce-smoke: $(VENV)/.dev ## one tiny run of each table of the paper, end to end
+	@for table in configs/tables/*.yaml; do \
+	    $(BIN)/weathersvq reproduce $$(basename $$table .yaml) --scale smoke --limit 1 \
+	        --scheduler synchronous --out runs/smoke || exit 1; \
+	done
 
 clean: ## remove the environment and caches; runs/ and forecasts/ stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

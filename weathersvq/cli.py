@@ -277,6 +277,9 @@ def reproduce(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of each experiment; as the table says.")
     ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many of the runs, to see that they work.")
+    ] = None,
     scheduler: Annotated[
         str, typer.Option(help="local (a process a core), synchronous, or tcp://HOST:PORT.")
     ] = "local",
@@ -303,7 +306,7 @@ def reproduce(
 
     check_scheduler(scheduler)
     description, chosen = load_table(table, tables), parse_scale(scale)
-    runs = plan_runs(description, chosen, Path(), seeds, source)
+    runs = plan_runs(description, chosen, Path(), seeds, source)[:limit]
     with start_workers(scheduler, workers) as crew, RunsLine(len(runs)) as line:
         done = run_table(table, description, chosen, runs, out, crew, line)
     console.print(done.page.read_text(encoding="utf-8"), highlight=False, markup=False)
