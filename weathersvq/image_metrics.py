@@ -248,19 +248,20 @@ class FrameScores:
                 f"forecast frames {tuple(predicted.shape)} and true ones {tuple(target.shape)} "
                 "must have the same shape (windows, leads, channels, rows, columns)"
             )
-        steps = predicted.shape[1]
+        windows, steps = predicted.shape[:2]
         self._check_leads(steps)
         predicted, target = (self._scale(each).flatten(0, 1) for each in (predicted, target))
         at_once = max(1, NUMBERS_AT_ONCE // max(1, predicted[:1].numel()))
-        pieces = [
-            self._score(*both)
-            for both in zip(predicted.split(at_once), target.split(at_once), strict=True)
-        ]
-        for name in pieces[0]:
-            values = torch.cat([piece[name] for piece in pieces])
-            total = values.double().unflatten(0, (-1, steps)).sum(dim=0).cpu()
+        found: dict[str, Tensor] = {}
+        for start in range(0, max(1, len(predicted)), at_once):
+            piece = slice(start, start + at_once)
+            for name, values in self._score(predicted[piece], target[piece]).items():
+                # Filled in place: kept pieces would pin the large blocks freed between them.
+                found.setdefault(name, values.new_empty(len(predicted)))[piece] = values
+        for name, values in found.items():
+            total = values.double().unflatten(0, (windows, steps)).sum(dim=0).cpu()
             self.sums[name] = self.sums[name] + total if name in self.sums else total
-        self.count += len(predicted) // steps
+        self.count += windows
 
     def merge(self, other: FrameScores) -> None:
         """Add what another one has seen, with the same range and the same leads.
@@ -327,13 +328,12 @@ class FrameScores:
 
     def _lpips(self, frame: torch.Size) -> LPIPS | None:
         channels, height, width = frame
-        backbone = find_backbone(self.backbone)
         if channels not in (1, 3):
             reason = f"it compares grey or colour pictures, not {channels} channels"
         elif min(height, width) < SMALLEST_FOR_ALEXNET:
             smallest = f"{SMALLEST_FOR_ALEXNET} x {SMALLEST_FOR_ALEXNET}"
             reason = f"AlexNet needs frames of at least {smallest} pixels, not {height} x {width}"
-        elif backbone is None:
+        elif (backbone := find_backbone(self.backbone)) is None:
             reason = (
                 f"AlexNet's weights are not there; name a file {ALEXNET_FILE} in {ALEXNET_VARIABLE}"
             )
