@@ -79,8 +79,8 @@ def ssim(predicted: Tensor, target: Tensor) -> Tensor:
 def _window(length: int, device: torch.device) -> Tensor:
     """The Gaussian window at all its places along an axis: (length - WINDOW + 1, length).
 
-    Rows sum to 1. As a matrix product it takes a tenth of a convolution's time on CPU at 128 pixels,
-    and no device rounds float64 on the way, as cuDNN does with float32.
+    Rows sum to 1. As a matrix product in float64 it still takes less time on CPU than a convolution in
+    float32, a third for SSIM at 128 pixels; and no device shortens float64, as cuDNN may float32.
     """
     places = torch.arange(WINDOW, device=device, dtype=torch.float64) - WINDOW // 2
     weights = (-(places**2) / (2 * DEVIATION**2)).exp()
