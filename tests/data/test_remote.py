@@ -24,7 +24,7 @@ from zarr.core.sync import sync
 
 from weathersvq.data.chunks import blosc_length
 from weathersvq.data.files import open_zarr
-from weathersvq.data.patience import Tries
+from weathersvq.data.patience import JITTER, Tries
 from weathersvq.data.remote import (
     Network,
     ReadFailed,
@@ -457,11 +457,11 @@ def test_files_by_a_pattern(make_wave: Make, archive_server: Server, tmp_path: P
 
 
 def test_pauses_double_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    monkeypatch.setattr(JITTER, "uniform", lambda low, high: high)
     tries = Tries("it", Network(deadline_seconds=1000))
     pauses = [tries.pause_after(ConnectionResetError("gone")) for _ in range(9)]
     assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
-    monkeypatch.setattr("random.uniform", lambda low, high: low)
+    monkeypatch.setattr(JITTER, "uniform", lambda low, high: low)
     assert Tries("it", Network()).pause_after(TimeoutError()) == 0.25
 
 

@@ -23,6 +23,9 @@ from weathersvq.data.files import one_line
 from weathersvq.errors import InputError
 from weathersvq.schema import Section
 
+# Its own, so that a read that is tried again leaves the draws of others as they were.
+JITTER = random.Random()
+
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -143,7 +146,7 @@ class Tries:
         self._count += 1
         self._damaged += damaged
         doubled = network.backoff_seconds * 2.0 ** min(self._count - 1, 30)
-        pause = min(doubled, network.longest_backoff_seconds) * random.uniform(0.5, 1.0)
+        pause = min(doubled, network.longest_backoff_seconds) * JITTER.uniform(0.5, 1.0)
         hopeless = self._damaged >= network.damage_attempts if damaged else not _may_pass(fault)
         enough = network.attempts is not None and self._count >= network.attempts
         if hopeless or enough or self.seconds_left() <= pause:
