@@ -18,13 +18,13 @@ import torch
 from common import (
     Row,
     interleaved_seconds,
-    make_task,
     output_of,
     paired_ratio,
     peak_memory_mib,
     print_rows,
 )
 from rich.progress import track
+from tasks import make_task
 
 from weathersvq.errors import InputError, near_misses
 from weathersvq.models import build_model

@@ -18,12 +18,12 @@ import torch
 from common import (
     Row,
     interleaved_seconds,
-    make_task,
     paired_ratio,
     peak_memory_mib,
     peak_memory_of,
     print_rows,
 )
+from tasks import make_task
 
 from weathersvq.models.forecaster import Shape
 from weathersvq.models.quantizers.svq import SVQConfig
