@@ -47,11 +47,9 @@ bench: $(VENV)/.bench ## speed and memory: make bench BENCH=svq runs benchmarks/
 video: $(VENV)/.dev ## small models on bouncing digits: train, score, draw (half an hour)
 	$(BIN)/python pipelines/train_video.py
 
-reproduce-smoke: $(VENV)/.dev ## one tiny run of each table of the paper, end to end
-	@for table in configs/tables/*.yaml; do \
-	    $(BIN)/weathersvq reproduce $$(basename $$table .yaml) --scale smoke --limit 1 \
-	        --scheduler synchronous --out runs/smoke || exit 1; \
-	done
+reproduce-smoke: $(VENV)/.dev ## one tiny run of each table and figure of the paper, end to end
+	$(BIN)/python pipelines/make_digits.py runs/smoke/digits.zarr --share 0.05
+	$(BIN)/weathersvq reproduce all --scale smoke --limit 1 --out runs/smoke
 
 clean: ## remove the environment and caches; runs/ and forecasts/ stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

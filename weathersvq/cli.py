@@ -265,7 +265,7 @@ def _prepare_frames(
 @app.command()
 def reproduce(
     table: Annotated[
-        str | None, typer.Argument(help="Table, figure or study, such as table4 or control.")
+        str | None, typer.Argument(help="Such as table4, figure7 or control; or `all` of them.")
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say which there are.")] = False,
     scale: Annotated[
@@ -283,13 +283,19 @@ def reproduce(
     scheduler: Annotated[
         str, typer.Option(help="local (a process a core), synchronous, or tcp://HOST:PORT.")
     ] = "local",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes of `local`.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes of `local`: one a GPU, or a core.")
+    ] = None,
     tables: Annotated[Path, typer.Option(help="Folder of the tables' descriptions.")] = Path(
         "configs/tables"
     ),
+    study: Annotated[
+        str | None, typer.Option(help="The only study of the table that is wanted.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of runs and reports.")] = Path("runs/reproduce"),
+    report_to: Annotated[Path | None, typer.Option(help="Folder of reports, if another.")] = None,
 ) -> None:
-    """Run the experiments of a table of the paper and set ours beside the paper's figures."""
+    """Run the experiments of a table or figure of the paper; ours beside the paper's figures."""
     from weathersvq.errors import InputError
     from weathersvq.reproduce.tables import load_table, parse_scale, plan_runs, table_names
 
@@ -302,20 +308,36 @@ def reproduce(
         return
     from weathersvq.data.workers import check_scheduler, start_workers
     from weathersvq.progress import RunsLine
-    from weathersvq.reproduce.reproduce import reproduce as run_table
+    from weathersvq.reproduce.reproduce import Wanted
+    from weathersvq.reproduce.reproduce import reproduce as run_tables
+    from weathersvq.reproduce.runner import gpu_count
 
     check_scheduler(scheduler)
-    description, chosen = load_table(table, tables), parse_scale(scale)
-    runs = plan_runs(description, chosen, Path(), seeds, source)[:limit]
-    with start_workers(scheduler, workers) as crew, RunsLine(len(runs)) as line:
-        done = run_table(table, description, chosen, runs, out, crew, line)
-    console.print(done.page.read_text(encoding="utf-8"), highlight=False, markup=False)
-    for path in (done.page, done.figures):
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-    if done.failed:
-        first = done.failed[0]
+    chosen = parse_scale(scale)
+    described = {
+        name: load_table(name, tables)
+        for name in (table_names(tables) if table == "all" else [table])
+    }
+    wanted = [
+        Wanted(name, each, chosen, plan_runs(each, chosen, Path(), seeds, source, study)[:limit])
+        for name, each in described.items()
+        if table != "all" or each.has(chosen)
+    ]
+    runs = {run.folder_name for each in wanted for run in each.runs}
+    # Tables without runs need nobody to do them.
+    who = scheduler if runs else "synchronous"
+    count = workers or gpu_count() or None
+    with start_workers(who, count) as crew, RunsLine(len(runs)) as line:
+        pages, failed = run_tables(wanted, out, crew, line, report_to)
+    for page in pages:
+        if table != "all":
+            console.print(page.report.read_text("utf-8"), highlight=False, markup=False)
+        for path in (page.report, *page.beside):
+            console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    if failed:
+        first = failed[0]
         raise InputError(
-            f"{len(done.failed)} of {len(runs)} runs failed, the first with: {first.failure} "
+            f"{len(failed)} of {len(runs)} runs failed, the first with: {first.failure} "
             f"(log: {first.folder / 'run.log'}); mend the cause and give the same command again"
         )
 

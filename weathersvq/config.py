@@ -400,3 +400,16 @@ def experiment_from_dict(
         return Experiment.model_validate(document)
     except ValidationError as error:
         raise InputError(_explain(error, lines or {}, origin)) from error
+
+
+def config_differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """Where two plain configs differ, as `a.b: 1 -> 2`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in dict.fromkeys([*before, *now])
+            for line in config_differences(
+                before.get(key), now.get(key), f"{path}.{key}".lstrip(".")
+            )
+        ]
+    return [] if before == now else [f"{path}: {before} -> {now}"]

@@ -20,7 +20,13 @@ from torch.optim.swa_utils import AveragedModel
 from weathersvq.atomic import atomic_path
 from weathersvq.batches import Batch, Batches
 from weathersvq.checkpoint import Checkpoint
-from weathersvq.config import Experiment, Split, TrainConfig, load_experiment
+from weathersvq.config import (
+    Experiment,
+    Split,
+    TrainConfig,
+    config_differences,
+    load_experiment,
+)
 from weathersvq.data.normalize import Normalization
 from weathersvq.device import choose_device
 from weathersvq.errors import InputError, section
@@ -209,7 +215,7 @@ def _prepare_folder(folder: Path, experiment: Experiment, resume: bool, overwrit
     if resume and config_path.is_file():
         # Read as a config is, so that keys that are newer than the run have their defaults.
         before = load_experiment(config_path)
-        changed = _differences(before.to_dict(), experiment.to_dict())
+        changed = config_differences(before.to_dict(), experiment.to_dict())
         if changed:
             raise InputError(
                 f"can't resume {str(folder)!r}: it was started with another config "
@@ -231,17 +237,6 @@ def _prepare_folder(folder: Path, experiment: Experiment, resume: bool, overwrit
         raise InputError(
             f"can't write to {str(folder)!r}; name another folder with --out"
         ) from error
-
-
-def _differences(before: Any, now: Any, path: str = "") -> list[str]:
-    """Where two plain configs differ, as `a.b: 1 -> 2`."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        return [
-            line
-            for key in dict.fromkeys([*before, *now])
-            for line in _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    return [] if before == now else [f"{path}: {before} -> {now}"]
 
 
 def _read_split(

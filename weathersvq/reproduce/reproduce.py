@@ -1,4 +1,4 @@
-"""One command: the runs of a table, then its report."""
+"""One command: the runs of one or several tables, then their reports."""
 
 from __future__ import annotations
 
@@ -11,68 +11,116 @@ from typing import Any
 
 from weathersvq.atomic import atomic_path
 from weathersvq.data.workers import Workers
-from weathersvq.reproduce.report import Finished, report
+from weathersvq.maps import save_figure
+from weathersvq.reproduce.report import write_report
+from weathersvq.reproduce.results import Finished
 from weathersvq.reproduce.runner import Outcome, do_runs, read_result
 from weathersvq.reproduce.tables import Run, Scale, TableConfig
 
 
 @dataclass(frozen=True)
-class Reproduction:
-    """What became of a table.
+class Wanted:
+    """A table that is to be reproduced.
 
     Attributes:
-        page: its report.
-        figures: all figures, a row a run, lead and channel.
-        failed: runs without a result.
-    """
-
-    page: Path
-    figures: Path
-    failed: list[Outcome]
-
-
-def reproduce(
-    name: str,
-    table: TableConfig,
-    scale: Scale,
-    runs: Sequence[Run],
-    folder: Path,
-    workers: Workers,
-    tell: Callable[[Outcome], None] = lambda _outcome: None,
-) -> Reproduction:
-    """Do the runs that are not yet done, and write the report of all that are.
-
-    Args:
         name: of the table.
         table: its description.
         scale: of the runs.
-        runs: of `plan_runs`.
+        runs: of `plan_runs`; none for tables without runs.
+    """
+
+    name: str
+    table: TableConfig
+    scale: Scale
+    runs: Sequence[Run]
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What was written of a table.
+
+    Attributes:
+        report: in Markdown, with pictures beside it.
+        beside: the same as one HTML file, and all figures, a row a run, lead and channel.
+    """
+
+    report: Path
+    beside: list[Path]
+
+
+def reproduce(
+    tables: Sequence[Wanted],
+    folder: Path,
+    workers: Workers,
+    tell: Callable[[Outcome], None] = lambda _outcome: None,
+    report_to: Path | None = None,
+) -> tuple[list[Pages], list[Outcome]]:
+    """Do the runs that are not yet done, and write the reports of all that are.
+
+    Args:
+        tables: what is wanted; an experiment that several ask for is done once.
         folder: of runs and reports.
         workers: who does the runs.
         tell: told of each run as it ends.
+        report_to: folder of the reports, if another.
+
+    Returns:
+        The pages of each table, and the runs without a result.
     """
+    runs = [run for each in tables for run in each.runs]
     failed = do_runs(runs, folder / "runs", workers, tell)
-    finished = [
-        Finished(run, result)
-        for run in runs
-        if (result := read_result(folder / "runs" / run.folder_name)) is not None
-    ]
-    page, figures = (folder / f"{name}_{scale}{suffix}" for suffix in (".md", ".csv"))
-    for path, text in (
-        (page, report(name, table, scale, finished, len(runs) - len(finished))),
-        (figures, figures_csv(finished)),
-    ):
+    return [write_pages(each, folder, report_to) for each in tables], failed
+
+
+def write_pages(
+    wanted: Wanted, folder: Path, report_to: Path | None = None, whole: bool = True
+) -> Pages:
+    """The report of the runs that have a result; see `reproduce`.
+
+    Args:
+        wanted: the table.
+        folder: of runs.
+        report_to: folder of the report; that of the runs if None.
+        whole: with the HTML page and the table of figures; otherwise Markdown and pictures alone.
+    """
+    finished = finished_of(wanted.runs, folder)
+    report = write_report(wanted.name, wanted.table, wanted.scale, wanted.runs, finished)
+    target = report_to or folder
+    target.mkdir(parents=True, exist_ok=True)
+    stem = f"{wanted.name}_{wanted.scale}"
+    for file, figure in report.pictures.items():
+        save_figure(figure, target / file)
+    texts = {target / f"{stem}.md": report.markdown()}
+    if whole:
+        texts[target / f"{stem}.html"] = report.html()
+        if wanted.table.studies:
+            texts[target / f"{stem}.csv"] = figures_csv(finished)
+    for path, text in texts.items():
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    return Reproduction(page, figures, failed)
+    first, *beside = texts
+    return Pages(first, beside)
+
+
+def finished_of(runs: Sequence[Run], folder: Path) -> list[Finished]:
+    """Those with a result."""
+    return [
+        Finished(run, result, own)
+        for run in runs
+        if (result := read_result(own := folder / "runs" / run.folder_name)) is not None
+    ]
 
 
 def figures_csv(finished: Sequence[Finished]) -> str:
-    """Every figure of every run: one row a run, lead and channel."""
+    """Every figure of every run: one row a run, lead and channel.
+
+    The run's name is the hash of its config; errors are in physical units, unweighted.
+    """
     rows = list(_figure_rows(finished))
     text = io.StringIO()
     if rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        columns = dict.fromkeys(key for row in rows for key in row)
+        writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(rows)
     return text.getvalue()
@@ -83,18 +131,28 @@ def _figure_rows(finished: Sequence[Finished]) -> Iterator[dict[str, Any]]:
         result = each.result
         about = {
             "run": result["name"],
+            "study": each.run.study,
             **each.run.values,
             "seed": each.run.seed,
             "version": result["version"],
+            "device": result["device"],
             "parameters": result["parameters"],
             "training_seconds": result["training_seconds"],
             "peak_memory_mib": result["peak_memory_mib"],
             "best_epoch": result["scores"].get("best_epoch"),
-            "perplexity": result["codebook"].get("perplexity", ""),
+            **result["codebook"],
         }
         for position, lead in enumerate(result["targets"]):
-            for place, channel in enumerate(result["channels"]):
+            frames = {
+                f"frame_{metric}": values[position]
+                for metric, values in result["frames"].get("model", {}).items()
+            }
+            for place, (channel, unit) in enumerate(
+                zip(result["channels"], result["units"], strict=True)
+            ):
                 errors = {
                     name: by_lead[position][place] for name, by_lead in result["errors"].items()
                 }
-                yield {**about, "lead_steps": lead, "channel": channel, **errors}
+                yield {
+                    **about, "lead_steps": lead, "channel": channel, "unit": unit, **errors, **frames
+                }  # fmt: skip

@@ -2,7 +2,8 @@
 
     python -m weathersvq.reproduce.run FOLDER
 
-FOLDER holds `experiment.yaml`; the result is `result.json` there. A run that was cut off goes on.
+FOLDER holds `experiment.yaml`; the results are `result.json` and `errors.npz` there. A run that was
+cut off goes on.
 """
 
 from __future__ import annotations
@@ -11,53 +12,97 @@ import json
 import resource
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from weathersvq import __version__
 from weathersvq.atomic import atomic_path
 from weathersvq.batches import Batches
 from weathersvq.checkpoint import load_checkpoint
-from weathersvq.config import Experiment, load_experiment
+from weathersvq.config import FrameDataConfig, load_experiment
 from weathersvq.data.normalize import Normalization
 from weathersvq.device import choose_device
+from weathersvq.image_metrics import FrameScores
 from weathersvq.models.forecaster import Forecaster, rollout
+from weathersvq.reproduce.runner import EXPERIMENT_FILE, MAPS_FILE, RESULT_FILE, RESULT_FORMAT
 from weathersvq.runs import METRICS_FILE
-from weathersvq.series import Series, open_series
+from weathersvq.series import open_series
 from weathersvq.train import train
 
-EXPERIMENT_FILE, RESULT_FILE = "experiment.yaml", "result.json"
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors over all windows of a split, in physical units.
+
+    Attributes:
+        squares: mean squared error by cell, (T, C, H, W), of the `model` and of `persistence`,
+            which repeats the last input.
+        absolute: likewise the mean absolute error.
+        frames: of pictures, scores by lead, see `image_metrics.FrameScores`.
+    """
+
+    squares: dict[str, NDArray[np.float64]]
+    absolute: dict[str, NDArray[np.float64]]
+    frames: dict[str, dict[str, list[float]]]
+
+    def by_lead(self) -> dict[str, list[list[float]]]:
+        """mse and mae of the model, and those of persistence, [lead][channel], all cells alike."""
+        found = {}
+        for prefix, name in (("", "model"), ("persistence_", "persistence")):
+            found[f"{prefix}mse"] = self.squares[name].mean(axis=(2, 3)).tolist()
+            found[f"{prefix}mae"] = self.absolute[name].mean(axis=(2, 3)).tolist()
+        return found
 
 
 @torch.inference_mode()
 def score(
-    model: Forecaster, batches: Batches, normalization: Normalization, device: torch.device
-) -> dict[str, list[list[float]]]:
-    """Errors over all windows, by lead and channel, in physical units, unweighted over cells.
+    model: Forecaster,
+    batches: Batches,
+    normalization: Normalization,
+    device: torch.device,
+    pictures: bool,
+) -> Errors:
+    """Errors of a model and of persistence over all windows.
 
-    Returns:
-        mse and mae of the model, and of the last input frame (`persistence_`), each [lead][channel].
+    Args:
+        model: in normalised units.
+        batches: of the split.
+        normalization: gives errors their physical units.
+        device: where the model is.
+        pictures: whether frames are scored as pictures too.
     """
-    sums: dict[str, torch.Tensor] = {}
+    squares: dict[str, torch.Tensor] = {}
+    absolute: dict[str, torch.Tensor] = {}
+    frames = {"model": FrameScores(), "persistence": FrameScores()}
     count = 0
     for batch in batches:
         inputs, targets = batch.inputs.to(device), batch.targets.to(device)
-        for prefix, predicted in (
-            ("", rollout(model, inputs, targets.shape[1])),
-            ("persistence_", inputs[:, -1:]),
+        for name, predicted in (
+            ("model", rollout(model, inputs, targets.shape[1]).float()),
+            ("persistence", inputs[:, -1:].expand_as(targets)),
         ):
-            error = (predicted.float() - targets).double()
-            for name, values in ((f"{prefix}mse", error.square()), (f"{prefix}mae", error.abs())):
-                total = values.mean(dim=(3, 4)).sum(dim=0).cpu()
+            error = (predicted - targets).double()
+            for sums, values in ((squares, error.square()), (absolute, error.abs())):
+                total = values.sum(dim=0).cpu()
                 sums[name] = sums[name] + total if name in sums else total
+            if pictures:
+                # Normalised, frames reach from 0 to 1.
+                frames[name].update(predicted, targets)
         count += len(inputs)
-    std = torch.tensor(normalization.std, dtype=torch.float64)
-    return {
-        name: (total / count * (std.square() if name.endswith("mse") else std)).tolist()
-        for name, total in sums.items()
-    }
+    std = np.asarray(normalization.std)[:, None, None]
+    return Errors(
+        {name: total.numpy() / count * std**2 for name, total in squares.items()},
+        {name: total.numpy() / count * std for name, total in absolute.items()},
+        {
+            name: {metric: values.tolist() for metric, values in each.by_lead().items()}
+            for name, each in frames.items()
+            if pictures
+        },
+    )
 
 
 def diagnose(model: Forecaster, batches: Batches, device: torch.device) -> dict[str, float]:
@@ -74,23 +119,18 @@ def run(folder: Path) -> None:
     experiment = load_experiment(folder / EXPERIMENT_FILE)
     started = time.monotonic()
     path = train(experiment, folder, resume=True, progress=False)
-    result = _result(experiment, path, open_series(experiment.data))
-    result |= {
-        "seconds": round(time.monotonic() - started, 1),
-        "training_seconds": round(_training_seconds(folder), 1),
-        # Kilobytes on Linux.
-        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
-    with atomic_path(folder / RESULT_FILE) as temporary:
-        temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
-
-
-def _result(experiment: Experiment, path: Path, series: Series) -> dict[str, Any]:
+    series = open_series(experiment.data)
     checkpoint = load_checkpoint(path)
     device = choose_device("auto")
     model = checkpoint.build().to(device)
     batches = series.batches(checkpoint.normalization, "test", experiment.train.batch_size)
-    return {
+    pictures = isinstance(experiment.data, FrameDataConfig)
+    errors = score(model, batches, checkpoint.normalization, device, pictures)
+    with atomic_path(folder / MAPS_FILE) as temporary, temporary.open("wb") as file:
+        model_squares, still = (errors.squares[name] for name in ("model", "persistence"))
+        np.savez(file, model=model_squares.astype(np.float32), persistence=still.astype(np.float32))
+    result = {
+        "format": RESULT_FORMAT,
         "name": experiment.name,
         "seed": experiment.seed,
         "version": __version__,
@@ -103,9 +143,25 @@ def _result(experiment: Experiment, path: Path, series: Series) -> dict[str, Any
         "test_windows": int(series.windows("test").origins.size),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "scores": dict(checkpoint.scores),
-        "errors": score(model, batches, checkpoint.normalization, device),
+        "errors": errors.by_lead(),
+        "frames": errors.frames,
         "codebook": diagnose(model, batches, device),
+        "device": device.type,
+        "seconds": round(time.monotonic() - started, 1),
+        "training_seconds": round(_training_seconds(folder), 1),
+        "peak_memory_mib": _peak_memory_mib(folder),
     }
+    with atomic_path(folder / RESULT_FILE) as temporary:
+        temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+def _peak_memory_mib(folder: Path) -> int:
+    """Of this process, or of an earlier one that trained where this one only scores again."""
+    # Kilobytes on Linux.
+    own = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    path = folder / RESULT_FILE
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return max(own, before.get("peak_memory_mib", 0))
 
 
 def _training_seconds(folder: Path) -> float:

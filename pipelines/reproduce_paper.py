@@ -1,0 +1,116 @@
+"""All that docs/reproduction reports: the runs of the small scale, most worth first, and their pages.
+
+    python pipelines/reproduce_paper.py [--workers 2] [--until control] [--report-only]
+
+A night on two cores. What is finished is kept in runs/reproduce and not done again: stopped at any
+moment, the same command goes on, and --report-only writes the pages from what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from running import run_script
+
+from weathersvq.atomic import atomic_path
+from weathersvq.data.workers import start_workers
+from weathersvq.progress import RunsLine
+from weathersvq.reproduce.reproduce import Wanted, figures_csv, finished_of, write_pages
+from weathersvq.reproduce.runner import do_runs
+from weathersvq.reproduce.tables import Run, load_table, plan_runs, table_names
+
+ROOT = Path(__file__).parents[1]
+TABLES, PAGES, OUT = (
+    ROOT / "configs" / "tables",
+    ROOT / "docs" / "reproduction",
+    Path("runs/reproduce"),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Runs of a table.
+
+    Attributes:
+        table: its name.
+        study: one of its studies; all if empty.
+        seeds: as the table says if None.
+    """
+
+    table: str
+    study: str = ""
+    seeds: int | None = None
+
+    def runs(self) -> list[Run]:
+        table = load_table(self.table, TABLES)
+        return plan_runs(table, "small", ROOT, self.seeds, study=self.study or None)
+
+
+# Most worth first: first seeds of everything before further seeds of anything but the control study.
+PLAN = (
+    Step("control", "NCEP temperature over North America"),
+    Step("table4", "NCEP temperature over North America"),
+    Step("control", "ERA5 t2m over Britain"),
+    Step("control", "sample climate t2m", 2),
+    Step("table15"),
+    Step("table8"),
+    Step("table6", seeds=1),
+    Step("table5", seeds=1),
+    Step("table3"),
+    Step("table1"),
+    Step("figure7"),
+    Step("control", "sample climate t2m"),
+    Step("table13", seeds=1),
+    Step("figure4"),
+    Step("figure2"),
+    Step("table2"),
+    Step("figure17"),
+    Step("control", "codebook size, NCEP"),
+    Step("control", "learning rate, NCEP"),
+    Step("table6"),
+    Step("table5"),
+    Step("table4"),
+    Step("table13"),
+)
+
+
+def main(
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core.")] = None,
+    until: Annotated[str | None, typer.Option(help="The last table whose runs are done.")] = None,
+    report_only: Annotated[bool, typer.Option("--report-only", help="No runs.")] = False,
+) -> None:
+    """Do the runs and write docs/reproduction."""
+    console = Console(stderr=True)
+    if not report_only:
+        waiting = list(planned(until))
+        with start_workers("local", workers) as crew, RunsLine(len(waiting)) as line:
+            do_runs(waiting, OUT / "runs", crew, line)
+    for name in table_names(TABLES):
+        table = load_table(name, TABLES)
+        if table.has("small"):
+            wanted = Wanted(name, table, "small", plan_runs(table, "small", ROOT))
+            page = write_pages(wanted, OUT, PAGES, whole=False).report
+            console.print(f"wrote {page.relative_to(ROOT)}", highlight=False)
+    with atomic_path(PAGES / "results.csv") as temporary:
+        temporary.write_text(figures_csv(finished_of(list(planned(None)), OUT)), encoding="utf-8")
+
+
+def planned(until: str | None) -> Iterator[Run]:
+    """Every run once, in the plan's order."""
+    seen: set[str] = set()
+    for step in PLAN:
+        for run in step.runs():
+            if run.folder_name not in seen:
+                seen.add(run.folder_name)
+                yield run
+        if step.table == until:
+            return
+
+
+if __name__ == "__main__":
+    run_script(main)
