@@ -107,7 +107,7 @@ def write_report(
         report.lines += conditions(scale, asked, done)
         if done:
             shown = Shown(table, table.studies[study], scale, done)
-            _show(report, name, scale, shown, study, tell)
+            _show(report, name, scale, shown, study if several else "", tell)
     if table.differs and "errors" not in table.views:
         report.lines += [f"What can't be compared: {table.differs}", ""]
     report.lines += [REPEATABLE, ""]
