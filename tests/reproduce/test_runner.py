@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from weathersvq.reproduce.runner import (
     RESULT_FORMAT,
     VISIBLE_GPUS,
     Outcome,
+    do_run,
     do_runs,
     gpu_count,
     own_gpu,
@@ -67,6 +69,14 @@ def test_results_of_another_form_are_made_again(
     old = result_of(runs[0], 1.0) | {"format": RESULT_FORMAT - 1}
     (own / RESULT_FILE).write_text(json.dumps(old))
     assert read_result(own) is None
+
+
+def test_a_run_that_ends_without_a_result_has_failed(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = prepare_folder(runs[0], tmp_path)
+    monkeypatch.setattr(sys, "executable", "true")  # ends at once, with 0
+    assert do_run(str(own)).failure == "ended with 0, no result"
 
 
 def test_a_folder_with_another_config_is_kept_and_named(runs: list[Run], tmp_path: Path) -> None:

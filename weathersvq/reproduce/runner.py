@@ -103,10 +103,11 @@ def do_run(folder: str) -> Outcome:
             stdout=log, stderr=subprocess.STDOUT, check=False,
             env=os.environ | own_gpu(_worker_name(), gpu_count()),
         )  # fmt: skip
-    if done.returncode == 0:
+    # lightning ends with 0 where it is told to stop.
+    if done.returncode == 0 and read_result(own) is not None:
         return Outcome(own)
     lines = (own / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return Outcome(own, lines[-1] if lines else f"ended with {done.returncode}")
+    return Outcome(own, lines[-1] if lines else f"ended with {done.returncode}, no result")
 
 
 def do_runs(
