@@ -25,8 +25,9 @@ env: $(VENV)/.forecast ## the environment that a forecast needs, in .venv
 forecast: env ## the first forecast: bundled model and data, offline
 	$(BIN)/weathersvq forecast --init 2017-01-01 --var t2m
 
-test: $(VENV)/.dev ## the tests, two at a time, each on a core of its own
+test: $(VENV)/.dev ## the tests, two at a time, each on a core of its own; then reproduce-smoke
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+	$(MAKE) reproduce-smoke
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .

@@ -51,6 +51,16 @@ class Step:
         return plan_runs(table, "small", ROOT, self.seeds, study=self.study or None)
 
 
+INDEX = (
+    "# What was reproduced here",
+    "",
+    "Written by `python pipelines/reproduce_paper.py`; every figure of every run is in "
+    "[results.csv](results.csv), how to read the pages in [README.md](README.md).",
+    "",
+    "| page | what it shows | runs |",
+    "| --- | --- | --- |",
+)
+
 # Most worth first: first seeds of everything before further seeds of anything but the control study.
 PLAN = (
     Step("control", "NCEP temperature over North America"),
@@ -91,12 +101,18 @@ def main(
         waiting = list(planned(until))
         with start_workers("local", workers) as crew, RunsLine(len(waiting)) as line:
             do_runs(waiting, OUT / "runs", crew, line)
+    index = [*INDEX]
     for name in table_names(TABLES):
         table = load_table(name, TABLES)
         if table.has("small"):
             wanted = Wanted(name, table, "small", plan_runs(table, "small", ROOT))
             page = write_pages(wanted, OUT, PAGES, whole=False).report
             console.print(f"wrote {page.relative_to(ROOT)}", highlight=False)
+            done = len(finished_of(wanted.runs, OUT))
+            runs = f"{done} of {len(wanted.runs)}" if wanted.runs else "none needed"
+            index.append(f"| [{name}]({page.name}) | {table.title} | {runs} |")
+    with atomic_path(PAGES / "index.md") as temporary:
+        temporary.write_text("\n".join([*index, ""]), encoding="utf-8")
     with atomic_path(PAGES / "results.csv") as temporary:
         temporary.write_text(figures_csv(finished_of(list(planned(None)), OUT)), encoding="utf-8")
 
