@@ -54,8 +54,9 @@ class Distribution:
         mean: of the values as they were.
         deviation: their standard deviation (n - 1).
         kurtosis: excess kurtosis, 0 for a normal distribution, -1.2 for a uniform one.
-        density: (bins,) of the normalised values between `EDGES`, per standard deviation; with
-            what lies outside it sums to 1.
+        edges: (bins + 1,) of bins of the normalised values, in standard deviations from the mean.
+        density: (bins,) of the normalised values, per standard deviation; times the bins' widths
+            it sums to 1, with what lies outside.
         outside: share of the values beyond the edges.
     """
 
@@ -63,6 +64,7 @@ class Distribution:
     mean: float
     deviation: float
     kurtosis: float
+    edges: NDArray[np.float64]
     density: NDArray[np.float64]
     outside: float
 
@@ -317,6 +319,7 @@ class _Gathered:
             mean=self.mean,
             deviation=self.deviation,
             kurtosis=self.fourths * self.count / self.squares**2 - 3,
+            edges=EDGES,
             density=self.counts.numpy() / np.diff(EDGES) / self.count,
             outside=1 - float(self.counts.sum()) / self.count,
         )
