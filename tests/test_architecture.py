@@ -102,8 +102,9 @@ def test_torch_and_xarray_meet_in_few_places(path: Path) -> None:
             {"torch", "matplotlib"},
         ),
         ("import weathersvq.data.sources", {"torch", "matplotlib"}),
+        ("import weathersvq.code_pictures", {"torch", "cartopy", "matplotlib.pyplot"}),
     ],
-    ids=["help", "data section", "sources"],
+    ids=["help", "data section", "sources", "code pictures"],
 )
 def test_heavy_imports_wait_until_they_are_needed(statement: str, forbidden: set[str]) -> None:
     code = f"import sys; {statement}; print(*sys.modules)"
