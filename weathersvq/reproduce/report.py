@@ -14,6 +14,12 @@ from weathersvq.reproduce.results import CONFIDENCE, Finished
 from weathersvq.reproduce.tables import Run, Scale, TableConfig
 from weathersvq.reproduce.views import VIEWS, Part, Shown
 
+READING = (
+    "Errors are in physical units, means over test windows, leads and cells, not weighted by area "
+    "(as the paper's); mean and standard deviation over seeds. Beside another: the relative "
+    f"difference of the MSE, seed by seed, with its {CONFIDENCE:.0%} interval (Student; of each "
+    "comparison by itself); the paper's from its single figures."
+)
 # Of all runs, wherever they were made.
 REPEATABLE = (
     "The same config, seed, machine and number of threads give the same weights on a CPU, byte for "
@@ -98,6 +104,8 @@ def write_report(
     if not table.studies:
         _show(report, name, scale, Shown(table, None, scale, ()), "", tell)
         return report
+    if "errors" in table.views:
+        report.lines += [READING, ""]
     several = len({run.study for run in runs}) > 1
     for study in dict.fromkeys(run.study for run in runs):
         asked = [run for run in runs if run.study == study]
@@ -147,9 +155,5 @@ def conditions(scale: Scale, asked: Sequence[Run], done: Sequence[Finished]) -> 
         f"- training: at most {config.train.epochs} epochs, best epoch chosen on "
         f"{result['selection']}; seeds {', '.join(map(str, sorted({e.run.seed for e in done})))}; "
         f"weathersvq {versions} on {devices}",
-        "- errors: physical units, means over test windows, leads and cells, not weighted by area "
-        "(as the paper's); mean and standard deviation over seeds",
-        f"- beside another: relative difference of the MSE, seed by seed, with its {CONFIDENCE:.0%} "
-        "interval (Student; of each comparison by itself); the paper's from its single figures",
         "",
     ]  # fmt: skip

@@ -37,11 +37,18 @@ def comparison(
     against: Mapping[str, str],
     variable: str | None,
 ) -> Paired | None:
-    """MSE beside that of the experiment that has `against` for some of its values; None if none."""
+    """MSE beside that of the experiment that has `against` for some of its values.
+
+    Returns:
+        None where there is no such experiment, or where it was compared the other way round.
+    """
     values = members[0].run.values
     other = {**values, **against}
     key = tuple(other.values())
+    earlier = study.against[: study.against.index(dict(against))]
     if other == dict(values) or key not in groups:
+        return None
+    if any(each.items() <= values.items() for each in earlier):
         return None
     return paired_by_seed(
         {each.run.seed: each.error("mse", variable) for each in members},
