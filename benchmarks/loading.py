@@ -156,7 +156,7 @@ def measure(
         return Batches(readers[case], chosen, offsets, size, shuffle_seed=1)
 
     counts = {MEMORY: 40, SCRATCH: 40, CHUNKS: 2}
-    inputs, targets = next(iter(batches(MEMORY, 1)))
+    inputs, targets, _ = next(iter(batches(MEMORY, 1)))
     step = training_step(experiment, Batch(inputs[:step_size], targets[:step_size]))
     cases = {case: load_all(batches(case, count)) for case, count in counts.items()}
     seconds = interleaved_seconds({"step": step, **cases}, repeats)

@@ -5,6 +5,7 @@ With `train` and `forecast`, the only place where xarray and torch meet.
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from weathersvq.data.normalize import Normalization
 from weathersvq.data.pieces import time_pieces
 from weathersvq.data.windows import Offsets, good_times
 from weathersvq.errors import InputError
+from weathersvq.ranks import Ranks
 from weathersvq.variables import parse_channels
 
 # A split below this size is held in memory, as float32; a larger one in a scratch file.
@@ -38,10 +40,15 @@ ReadFrames = Callable[[NDArray[np.intp]], Tensor]
 
 
 class Batch(NamedTuple):
-    """Normalised windows: inputs (B, T_in, C, H, W) and targets (B, T_out, C, H, W)."""
+    """Normalised windows: inputs (B, T_in, C, H, W) and targets (B, T_out, C, H, W).
+
+    `share` is what this process's windows count in the mean over all processes that share a batch,
+    times their number: 1 where all have as many; 0 for a window that only keeps step.
+    """
 
     inputs: Tensor
     targets: Tensor
+    share: float = 1.0
 
 
 def normalized(values: NDArray[np.float32], normalization: Normalization) -> Tensor:
@@ -227,16 +234,27 @@ class Batches:
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed
         self.epoch = 0
+        self.ranks = Ranks()
         self._steps = np.asarray(offsets.inputs + offsets.targets)
         self._input_count = len(offsets.inputs)
 
     def __len__(self) -> int:
         return -(-self.origins.size // self.batch_size)
 
+    def shared(self, ranks: Ranks) -> Batches:
+        """The same batches, of each the part that is this process's."""
+        own = copy.copy(self)
+        own.ranks = ranks
+        return own
+
     def _batch(self, origins: NDArray[np.intp]) -> Batch:
-        positions = origins[:, None] + self._steps
+        mine = origins[self.ranks.rank :: self.ranks.count]
+        share = mine.size * self.ranks.count / origins.size
+        if not mine.size:
+            mine = origins[:1]
+        positions = mine[:, None] + self._steps
         frames = self.read(positions.reshape(-1)).unflatten(0, positions.shape)
-        return Batch(frames[:, : self._input_count], frames[:, self._input_count :])
+        return Batch(frames[:, : self._input_count], frames[:, self._input_count :], share)
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.origins

@@ -115,6 +115,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run there.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes a machine, one a GPU.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines that train together.")] = 1,
 ) -> None:
     """Train the model of a config and keep its best epoch."""
     from weathersvq.config import load_experiment
@@ -122,6 +124,7 @@ def train(
 
     experiment = load_experiment(config, set_ or [])
     try:
+        from weathersvq.ranks import find_ranks
         from weathersvq.runs import run_summary
         from weathersvq.train import train as run
     except ModuleNotFoundError as error:
@@ -133,9 +136,14 @@ def train(
 
     folder = out or Path("runs") / experiment.name
     try:
-        path = run(experiment, folder, resume=resume, overwrite=overwrite, device=device)
+        path = run(
+            experiment, folder, resume=resume, overwrite=overwrite, device=device,
+            devices=devices, nodes=nodes,
+        )  # fmt: skip
     except SectionError as error:
         raise InputError(f"{config}: {error}") from error
+    if not find_ranks(devices, nodes).leads:
+        return
     console = _console()
     console.print(run_summary(folder), highlight=False, soft_wrap=True)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)

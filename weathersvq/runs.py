@@ -28,6 +28,7 @@ from weathersvq.checkpoint import Checkpoint, load_checkpoint
 from weathersvq.config import Experiment, TrainConfig
 from weathersvq.data.windows import Windows, describe_left_out
 from weathersvq.errors import InputError
+from weathersvq.ranks import Ranks
 
 CONFIG_FILE, METRICS_FILE, CURVE_FILE = "config.yaml", "metrics.csv", "learning_curve.png"
 MODEL_FILE, STATE_FILE = "model.safetensors", "state.ckpt"
@@ -59,8 +60,9 @@ class KeepRun(Callback):
         experiment: Experiment,
         make_checkpoint: Callable[[dict[str, Tensor], dict[str, Any]], Checkpoint],
         rmse_columns: list[str],
+        ranks: Ranks,
     ) -> None:
-        self.folder, self.experiment = folder, experiment
+        self.folder, self.experiment, self.ranks = folder, experiment, ranks
         self.make_checkpoint, self.rmse_columns = make_checkpoint, rmse_columns
         self.history = History()
         self._started = self._drawn = 0.0
@@ -80,7 +82,8 @@ class KeepRun(Callback):
         # The order of windows and the dropped paths depend on (seed, epoch) alone, so an epoch
         # is the same whether the run was broken before it or not.
         trainer.train_dataloader.epoch = trainer.current_epoch
-        torch.manual_seed((self.experiment.seed << 20) + trainer.current_epoch)
+        seed = (self.experiment.seed << 20) + trainer.current_epoch
+        torch.manual_seed((self.ranks.rank << 48) + seed)
         pl_module.train_losses.clear()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -88,7 +91,7 @@ class KeepRun(Callback):
         epoch = trainer.current_epoch + 1
         row = {
             "epoch": epoch,
-            "train_loss": float(torch.stack(pl_module.train_losses).mean()),
+            "train_loss": pl_module.train_loss(),
             "validation_loss": pl_module.validation_loss(),
             **dict(zip(self.rmse_columns, pl_module.validation_rmse(), strict=True)),
             **pl_module.diagnostics,
@@ -101,25 +104,37 @@ class KeepRun(Callback):
                 "lower train.lr or set train.gradient_clip, then start again"
             )
         history.rows.append(row)
-        if row["validation_loss"] < history.best_loss:
+        better = row["validation_loss"] < history.best_loss
+        if better:
             history.best_loss, history.best_epoch = row["validation_loss"], epoch
+        if self.ranks.leads:
+            self._write(trainer, pl_module, row if better else None)
+        else:
+            # All processes meet in it; only the first one writes.
+            trainer.save_checkpoint(self.folder / STATE_FILE, weights_only=False)
+        if history.is_finished(config):
+            trainer.should_stop = True
+
+    def _write(self, trainer: Any, pl_module: Any, best: dict[str, float] | None) -> None:
+        """Every file of the run; the model where this epoch is the `best` so far."""
+        history = self.history
+        if best is not None:
             self.make_checkpoint(
                 pl_module.kept_model.state_dict(),
                 {
-                    "best_epoch": epoch,
+                    "best_epoch": history.best_epoch,
                     "selection": self.experiment.data.selection,
-                    "validation_loss": row["validation_loss"],
-                    **{name: row[name] for name in self.rmse_columns},
+                    "validation_loss": best["validation_loss"],
+                    **{name: best[name] for name in self.rmse_columns},
                 },
             ).save(self.folder / MODEL_FILE)
         write_metrics(self.folder / METRICS_FILE, history.rows)
         with atomic_path(self.folder / STATE_FILE) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)
-        if time.monotonic() - self._drawn > 20 or history.is_finished(config):
+        finished = history.is_finished(self.experiment.train)
+        if time.monotonic() - self._drawn > 20 or finished:
             draw_learning_curve(self.folder / CURVE_FILE, history, self.experiment)
             self._drawn = time.monotonic()
-        if history.is_finished(config):
-            trainer.should_stop = True
 
 
 class ReadingLine:

@@ -32,6 +32,7 @@ from weathersvq.device import choose_device
 from weathersvq.errors import InputError, section
 from weathersvq.models import build_model
 from weathersvq.models.forecaster import Forecaster, Shape
+from weathersvq.ranks import find_ranks
 from weathersvq.runs import (
     CONFIG_FILE,
     CURVE_FILE,
@@ -132,7 +133,7 @@ class ForecastModule(lightning.LightningModule):
     def calibrate(self, batches: Batches) -> None:
         """Let the model take what it needs from the training windows before its first step."""
         for model in {self.model, self.kept_model}:
-            model.calibrate(batches)
+            model.calibrate((batch.inputs, batch.targets) for batch in batches)
 
     @property
     def kept_model(self) -> Forecaster:
@@ -146,11 +147,18 @@ class ForecastModule(lightning.LightningModule):
         predicted, auxiliary = self.model.forward_in_training(
             inputs, batch.targets, self.global_step, self.loss
         )
-        loss = self.loss(predicted, batch.targets)
+        # Processes average their gradients: with the shares, the mean is that over all windows.
+        loss = self.loss(predicted, batch.targets) * batch.share
         self.train_losses.append(loss.detach())
         if self.placeholder is not None:
             loss = loss + self.placeholder
-        return loss + sum(auxiliary.values(), torch.zeros((), device=loss.device))
+        extra = sum(auxiliary.values(), torch.zeros((), device=loss.device))
+        return loss + extra * batch.share
+
+    def train_loss(self) -> float:
+        """Mean loss of the epoch's steps, over all processes; call it in all of them."""
+        mean = torch.stack(self.train_losses).mean()
+        return float(self.trainer.strategy.reduce(mean, reduce_op="mean"))
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.average is not None:
@@ -161,6 +169,8 @@ class ForecastModule(lightning.LightningModule):
         self.kept_model.eval()
 
     def validation_step(self, batch: Batch, _index: int) -> None:
+        if not batch.share:
+            return
         predicted = self.kept_model(batch.inputs)
         if not self.diagnostics:
             # Of the first batch, the same in every epoch: a course, not a score.
@@ -172,6 +182,15 @@ class ForecastModule(lightning.LightningModule):
         squares = (predicted - batch.targets).float().square().mean(dim=(0, 1, 3, 4))
         self._square_sum = self._square_sum + squares.cpu() * count
         self._windows += count
+
+    def on_validation_epoch_end(self) -> None:
+        # What each process found of its windows, added up: exact, however they were shared out.
+        found = torch.cat(
+            [torch.tensor([self._loss_sum, float(self._windows)]), self._square_sum.reshape(-1)]
+        ).to(self.device)
+        loss, windows, *squares = self.trainer.strategy.reduce(found, reduce_op="sum").tolist()
+        self._loss_sum, self._windows = loss, round(windows)
+        self._square_sum = torch.tensor(squares)
 
     def validation_loss(self) -> float:
         """Mean loss over the validation windows of the last pass, normalised."""
@@ -267,9 +286,14 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     progress: bool = True,
 ) -> Path:
     """Train one experiment and keep its best epoch.
+
+    With several devices or nodes each process trains on its part of every batch, and the outcome is
+    that of one process with the whole batches, but for what is drawn by chance (dropped paths).
 
     Args:
         experiment: resolved config.
@@ -277,6 +301,8 @@ def train(
         resume: go on with the run in `folder` (from the start where there is none).
         overwrite: replace the run in `folder`.
         device: `auto`, `cpu` or `cuda`.
+        devices: processes a machine: GPUs, or processes on the CPU.
+        nodes: machines, each of which is given the same call (docs/cluster.md).
         progress: whether to show a progress bar.
 
     Returns:
@@ -288,6 +314,9 @@ def train(
     folder = Path(folder)
     config = experiment.train
     target = choose_device(device)
+    ranks = find_ranks(devices, nodes)
+    # The first process speaks for all.
+    progress = progress and ranks.leads
     series = open_series(experiment.data)
     # Everything that can be wrong with the sizes and splits is found before data are read.
     torch.manual_seed(experiment.seed)
@@ -296,7 +325,8 @@ def train(
     splits: tuple[Split, ...] = ("train", "validation", "test")
     for split in splits:
         series.windows(split)
-    _prepare_folder(folder, experiment, resume, overwrite)
+    if ranks.leads:
+        _prepare_folder(folder, experiment, resume, overwrite)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 
@@ -321,7 +351,7 @@ def train(
         f"validation_rmse_{name}_{unit.replace(' ', '_')}"
         for name, unit in zip(series.channels, series.units, strict=True)
     ]
-    keep = KeepRun(folder, experiment, make_checkpoint, columns)
+    keep = KeepRun(folder, experiment, make_checkpoint, columns, ranks)
     callbacks: list[Callback] = [keep]
     if progress:
         label = f"validation RMSE of {series.channels[0]}"
@@ -337,7 +367,11 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = lightning.Trainer(
         accelerator="gpu" if target.type == "cuda" else "cpu",
-        devices=1,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="auto" if ranks.count == 1 else "ddp",
+        # Batches share themselves out.
+        use_distributed_sampler=False,
         # What does not learn is scored once.
         max_epochs=config.epochs if module.learns else 1,
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
@@ -354,8 +388,8 @@ def train(
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
         trainer.fit(
             module,
-            train_dataloaders=batches,
-            val_dataloaders=validation,
+            train_dataloaders=batches.shared(ranks),
+            val_dataloaders=validation.shared(ranks),
             ckpt_path=str(state) if going_on else None,
             weights_only=True,
         )
