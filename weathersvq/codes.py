@@ -43,6 +43,8 @@ CARRIED = 0.99
 PIECE = 2**22
 # Steps between 0 and the largest weight, so that 1 % of it lies between two of them.
 FINE_BINS = 50_000
+# Vectors are the same where they differ by less than about this share of the largest value.
+SAME = 1e-5
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,10 @@ def embed(
     perplexity: float = 30.0,
     seed: int = 0,
 ) -> Embedding:
-    """Codes and quantized vectors in one plane by t-SNE (Figure 1); a minute for 5000 of both.
+    """Codes and quantized vectors in one plane by t-SNE (Figure 1); ten seconds for 1000 of each.
+
+    Equal points, such as a code and its copies, are put in one place: t-SNE would move copies
+    apart, into rings, as if they differed.
 
     Args:
         codes: (N, D), see `codebook_of`.
@@ -279,14 +284,17 @@ def embed(
         )
     codes = _draw(codes, most_codes, seed)
     points = np.concatenate([codes, quantized])
-    if len(points) <= 3 * perplexity:
+    # Copies differ in their last digits.
+    rounded = np.round(points / (SAME * np.abs(points).max()))
+    _, first, place = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
+    if len(first) <= 3 * perplexity:
         raise InputError(
-            f"t-SNE of perplexity {perplexity:g} needs more than {3 * perplexity:g} points, not "
-            f"{len(points)}; give more vectors or a lower perplexity"
+            f"t-SNE of perplexity {perplexity:g} needs more than {3 * perplexity:g} different "
+            f"points, not {len(first)}; give more vectors or a lower perplexity"
         )
     plane = manifold.TSNE(
         perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed
-    ).fit_transform(points)
+    ).fit_transform(points[first])[place]
     return Embedding(plane[: len(codes)], plane[len(codes) :])
 
 
