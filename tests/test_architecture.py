@@ -17,7 +17,17 @@ PACKAGE = Path(weathersvq.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "schema", "atomic", "bundled"),
     ("variables", "grid", "models"),
-    ("data", "output", "verify", "image_metrics", "maps", "config", "codes", "code_pictures"),
+    (
+        "data",
+        "output",
+        "verify",
+        "image_metrics",
+        "maps",
+        "config",
+        "codes",
+        "code_pictures",
+        "covering",
+    ),
     ("batches", "checkpoint", "device", "series"),
     ("train", "runs", "forecast", "progress", "tables", "reproduce", "frame_forecast"),
     ("evaluate", "inspect"),

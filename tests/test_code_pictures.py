@@ -15,12 +15,14 @@ from matplotlib.text import Text
 from weathersvq.code_pictures import (
     BLUE,
     ORANGE,
+    draw_covering,
     draw_densities,
     draw_embeddings,
     draw_latent_maps,
     draw_weights,
 )
 from weathersvq.codes import Distribution, Embedding, Latents, distribution_of
+from weathersvq.covering import codes_needed, errors_by_size
 from weathersvq.errors import InputError
 
 
@@ -31,7 +33,7 @@ def written(figure: Figure) -> list[Text]:
     beyond = set()
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         low, high = sorted(axis.get_view_interval())
-        for tick in axis.get_major_ticks():
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
             if not low <= tick.get_loc() <= high:
                 beyond |= {tick.label1, tick.label2}
     return [
@@ -203,3 +205,35 @@ def test_what_there_is_not_cannot_be_drawn() -> None:
         message = f"{name.rstrip('s')} . is not among the ., 0 to ."
         with pytest.raises(InputError, match=message):
             draw_latent_maps(make_latents(), first_row="top", **wrong)
+
+
+def test_covering_shows_every_row() -> None:
+    needed = codes_needed([2, 4, 6], vectors=100, most_nearest=200)
+    errors = errors_by_size((2, 4, 8, 16), sizes=(4, 16), vectors=100)
+    figure = draw_covering(needed, errors)
+    assert_legible(figure)
+    growth, nearest, sparse = figure.axes
+    lines = {line.get_label(): line.get_xydata() for line in growth.lines}
+    (found,) = [data for label, data in lines.items() if label == "nearest code"]
+    # Six dimensions need more than 200 codes: no point there.
+    expected = [(r.dimension, r.codes) for r in needed if r.method == "nearest" and r.codes]
+    np.testing.assert_array_equal(found, expected)
+    assert len(expected) == 2
+    (bound,) = [data for label, data in lines.items() if "at least 1 / δ" in label]
+    np.testing.assert_array_equal(bound, [(2, 4), (4, 16), (6, 64)])
+    (bound,) = [data for label, data in lines.items() if "(4 d / δ)" in label]
+    np.testing.assert_allclose(bound, [(2, 16**3), (4, 32**3), (6, 48**3)])
+    for axes, method in ((nearest, "nearest"), (sparse, "sparse")):
+        for line in axes.lines[:4]:
+            dimension = int(line.get_label().removeprefix("d = "))
+            of = [r for r in errors if (r.dimension, r.method) == (dimension, method)]
+            np.testing.assert_allclose(line.get_xydata(), [(r.codes, r.error) for r in of])
+    assert nearest.get_ylim() == sparse.get_ylim()
+
+
+def test_covering_of_several_distances_is_refused() -> None:
+    needed = [*codes_needed([2], vectors=100), *codes_needed([2], delta=0.4, vectors=100)]
+    errors = errors_by_size((2,), sizes=(4,), vectors=100)
+    for rows, more in ((needed, errors), ([], errors), (needed[:1], [])):
+        with pytest.raises(InputError, match="give rows of codes_needed for one delta"):
+            draw_covering(rows, more)

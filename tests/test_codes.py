@@ -250,10 +250,19 @@ def test_embedding_keeps_neighbours_together() -> None:
     assert embed(codebook, quantized, most_codes=40, perplexity=10).codes.shape == (40, 2)
 
 
+def test_copies_of_a_code_are_put_where_it_is() -> None:
+    codebook = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    taken = np.array([3] * 20 + [7] * 5)
+    found = embed(codebook, codebook[taken] * np.float32(1 + 1e-7), perplexity=10)
+    np.testing.assert_array_equal(found.quantized, found.codes[taken])
+
+
 def test_embeddings_that_cannot_be_made_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = np.ones((20, 3), np.float32)
-    with pytest.raises(InputError, match="more than 90 points, not 40"):
-        embed(vectors, vectors)
+    vectors = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    with pytest.raises(InputError, match="needs 5 different points or more, not 4"):
+        embed(vectors[:4], vectors[:4])
+    # Few are enough: t-SNE is given a perplexity that suits them.
+    assert embed(vectors[:5], vectors[:5]).codes.shape == (5, 2)
     with pytest.raises(InputError, match="length 3 and vectors of length 2"):
         embed(vectors, vectors[:, :2])
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)

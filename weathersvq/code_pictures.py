@@ -1,4 +1,4 @@
-"""Beside the flow: pictures of what the codebook does, from the numbers of `codes`.
+"""Beside the flow: pictures of what the codebook does, from numbers of `codes` and `covering`.
 
 Figures are matplotlib's own objects, made without pyplot. Blue and orange, and two shades of grey
 below them, stay apart for all kinds of colour vision and in print.
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,8 +20,12 @@ from weathersvq.errors import InputError
 
 if TYPE_CHECKING:
     from weathersvq.codes import Distribution, Embedding, Latents
+    from weathersvq.covering import CodesNeeded, ErrorOfSize
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.55"
+# From few to many: they grow evenly darker, and markers tell them apart, too.
+SHADES = ("#9ecae1", "#4292c6", "#08519c", "#081d58")
+MARKERS = ("o", "s", "^", "D", "v", "P")
 # Around zero; purple and orange.
 SIGNED = "PuOr_r"
 # Standard deviations that a picture of distributions shows.
@@ -224,6 +229,93 @@ def _in_deviations(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """(T, D, H, W) without each channel's mean, over the deviation of all that is left."""
     distance = values - values.mean(axis=(0, 2, 3), keepdims=True)
     return distance / (distance.std() or 1.0)
+
+
+def draw_covering(needed: Sequence[CodesNeeded], errors: Sequence[ErrorOfSize]) -> Figure:
+    """Theorem 4.1: codes needed over the dimension, and the error over the codebook's size.
+
+    Args:
+        needed: rows of one delta, see `covering.codes_needed`.
+        errors: see `covering.errors_by_size`.
+
+    Raises:
+        InputError: no rows, or rows of several deltas.
+    """
+    deltas = sorted({row.delta for row in needed})
+    if len(deltas) != 1 or not errors:
+        raise InputError(
+            f"rows of {len(deltas)} values of delta and {len(errors)} rows of errors; give rows of "
+            "codes_needed for one delta and of errors_by_size"
+        )
+    figure = Figure(figsize=(12, 5.4), layout="constrained")
+    growth, nearest, sparse = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+    _draw_growth(growth, needed)
+    sides = {each: [row for row in errors if row.method == each] for each in ("nearest", "sparse")}
+    counts = sorted({row.at_most for row in sides["sparse"]})
+    titles = ("the nearest code", f"at most {' or '.join(map(str, counts))} codes")
+    reach = 1.05 * max(row.error for row in errors)
+    for axes, rows, title in zip((nearest, sparse), sides.values(), titles, strict=True):
+        _draw_errors(axes, rows, deltas[0])
+        # Where k reaches the dimension the error is nothing, and is to be seen.
+        axes.set_ylim(-0.03 * reach, reach)
+        axes.set_title(f"Error by {title}", fontsize=10)
+    nearest.set_ylabel("distance that 99 % of the vectors stay below")
+    figure.suptitle("Vectors of the unit ball made from random codes (Theorem 4.1)", fontsize=11)
+    return figure
+
+
+def _draw_growth(axes: Axes, needed: Sequence[CodesNeeded]) -> None:
+    """Codes needed by each method, and the theorem's two bounds."""
+    series: dict[tuple[str, int], list[CodesNeeded]] = {}
+    for row in needed:
+        # The theorem's own k is another one in each dimension.
+        key = (row.method, 0 if row.method == "sparse_as_theorem" else row.at_most)
+        series.setdefault(key, []).append(row)
+    for number, ((method, count), rows) in enumerate(series.items()):
+        found = [(row.dimension, row.codes) for row in rows if row.codes is not None]
+        label = {
+            "nearest": "nearest code",
+            "sparse": f"at most {count} codes, weighted",
+            "sparse_as_theorem": "at most as many as the theorem asks for (C = 1), "
+            f"{rows[0].at_most} to {rows[-1].at_most}",
+        }[method]
+        axes.plot(
+            *zip(*found, strict=True),
+            color=ORANGE if method == "nearest" else SHADES[number % len(SHADES)],
+            marker=MARKERS[number % len(MARKERS)],
+            label=label,
+        )
+    for sparse, colour, label in (
+        (False, ORANGE, "theorem: nearest code needs at least 1 / δᵈ"),
+        (True, SHADES[-1], "theorem: sparse regression can do with (4 d / δ)ᵖ"),
+    ):
+        bounds = {row.dimension: row.bound for row in needed if (row.method != "nearest") == sparse}
+        axes.plot(*zip(*bounds.items(), strict=True), color=colour, linestyle=":", label=label)
+    axes.set_yscale("log")
+    axes.set_xlabel("dimension d")
+    axes.set_ylabel("codes N")
+    axes.set_title(f"Codes that bring 99 % within δ = {needed[0].delta:g}", fontsize=10)
+    axes.grid(color="0.92", linewidth=0.6)
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13))
+
+
+def _draw_errors(axes: Axes, rows: Sequence[ErrorOfSize], delta: float) -> None:
+    """A line for each dimension."""
+    dimensions = sorted({row.dimension for row in rows})
+    for number, dimension in enumerate(dimensions):
+        line = [(row.codes, row.error) for row in rows if row.dimension == dimension]
+        axes.plot(
+            *zip(*line, strict=True),
+            color=SHADES[number % len(SHADES)],
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=4,
+            label=f"d = {dimension}",
+        )
+    axes.axhline(delta, color=GREY, linestyle="--", linewidth=1, label=f"δ = {delta:g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("codes N")
+    axes.grid(color="0.92", linewidth=0.6)
+    axes.legend(fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.13))
 
 
 def _require(panels: Mapping[str, object]) -> None:
