@@ -21,7 +21,7 @@ Scale = Literal["full", "small", "smoke"]
 # What can be shown of runs (`views`), or without any.
 View = Literal[
     "errors", "frames", "usage", "kurtosis", "by_size", "curves", "embedding", "weights",
-    "density", "latents", "error_maps", "strips", "settings", "quantizers", "sizes",
+    "density", "latents", "error_maps", "strips", "settings", "quantizers", "sizes", "covering",
 ]  # fmt: skip
 # Axis: value: keys of the config that it changes.
 Axes = dict[str, dict[str, dict[str, Any]]]

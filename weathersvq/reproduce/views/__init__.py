@@ -11,6 +11,7 @@ from collections.abc import Callable
 from weathersvq.reproduce.tables import View
 from weathersvq.reproduce.views.base import Part, Picture, Shown
 from weathersvq.reproduce.views.codes import (
+    covering,
     density,
     embedding,
     kurtosis,
@@ -39,6 +40,7 @@ VIEWS: dict[View, Callable[[Shown], Part]] = {
     "settings": settings,
     "quantizers": quantizers,
     "sizes": sizes,
+    "covering": covering,
 }
 
 __all__ = ["VIEWS", "Part", "Picture", "Shown"]

@@ -8,6 +8,7 @@ import torch
 
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.code_pictures import (
+    draw_covering,
     draw_densities,
     draw_embeddings,
     draw_latent_maps,
@@ -22,6 +23,7 @@ from weathersvq.codes import (
     sample_vectors,
     weight_statistics,
 )
+from weathersvq.covering import SHARE, codes_needed, errors_by_size
 from weathersvq.grid import Grid
 from weathersvq.models.forecaster import Forecaster
 from weathersvq.reproduce.results import Finished, by_experiment, paper_value
@@ -38,6 +40,11 @@ from weathersvq.reproduce.views.base import (
 from weathersvq.runs import MODEL_FILE
 from weathersvq.series import open_series
 
+METHODS = {
+    "nearest": "nearest code",
+    "sparse": "sparse regression",
+    "sparse_as_theorem": "sparse regression, the theorem's number of codes",
+}
 # Vectors of each model that t-SNE lays out beside its codes.
 VECTORS = 2000
 # Of the test split, evenly, for statistics of the weights.
@@ -150,3 +157,28 @@ def latents(shown: Shown) -> Part:
         f"deviations of their own; seed {run.run.seed}."
     )
     return Part(pictures=[Picture(drawn, caption)])
+
+
+def covering(shown: Shown) -> Part:
+    """Theorem 4.1: codes that bring vectors of the unit ball within a distance."""
+    smoke = shown.scale == "smoke"
+    needed = codes_needed((2, 4), vectors=200) if smoke else codes_needed()
+    errors = errors_by_size((2, 4), sizes=(4, 16, 64), vectors=200) if smoke else errors_by_size()
+    rows = [
+        [
+            str(each.dimension), METHODS[each.method], str(each.at_most),
+            f"more than {each.tried:,}" if each.codes is None else f"{each.codes:,}",
+            f"{'at least' if each.method == 'nearest' else 'at most'} {each.bound:.3g}",
+        ]
+        for each in needed
+    ]  # fmt: skip
+    header = [
+        "dimension", "method", "codes a vector",
+        f"codes needed, distance {needed[0].delta:g} for {SHARE:.0%}", "bound of the theorem",
+    ]  # fmt: skip
+    caption = (
+        f"Left: random codes that bring {SHARE:.0%} of random vectors of the unit ball within "
+        f"{needed[0].delta:g}; right: the distance that {SHARE:.0%} stay below. The theorem is of "
+        "all vectors and of the best codes; these are of random ones."
+    )
+    return Part(table(header, rows), [Picture(draw_covering(needed, errors), caption)])
