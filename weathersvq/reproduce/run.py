@@ -26,6 +26,7 @@ from weathersvq.checkpoint import load_checkpoint
 from weathersvq.config import FrameDataConfig, load_experiment
 from weathersvq.data.normalize import Normalization
 from weathersvq.device import choose_device
+from weathersvq.errors import InputError
 from weathersvq.image_metrics import FrameScores
 from weathersvq.models.forecaster import Forecaster, rollout
 from weathersvq.reproduce.runner import EXPERIMENT_FILE, MAPS_FILE, RESULT_FILE, RESULT_FORMAT
@@ -171,4 +172,8 @@ def _training_seconds(folder: Path) -> float:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]))
+    try:
+        run(Path(sys.argv[1]))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
