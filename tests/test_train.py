@@ -375,3 +375,22 @@ def test_other_models_train_and_forecast_alike(
     # A forecast is the same again, though training draws at random.
     again = forecast(checkpoint, dataset, inits, lead=np.timedelta64(6, "h"))
     xr.testing.assert_equal(result.t2m, again.t2m)
+
+
+def test_gathered_gradients_are_those_of_the_whole_batch(
+    make_experiment: Make, tmp_path: Path
+) -> None:
+    """Two batches of 4 before a step learn what one of 8 learns: same windows, same mean."""
+    quiet = {"translator": {"kind": "gsta", "mlp_ratio": 2, "drop_path": 0}}
+    # 2 days of hourly origins, every third: 16 windows, whole batches of either size.
+    data = {"train": "2016-12-28/2016-12-30", "train_every": 4}
+    courses = []
+    for size, gathered in ((8, 1), (4, 2)):
+        options = {"batch_size": size, "accumulate": gathered, "epochs": 2, "lr": 1e-3}
+        experiment = make_experiment(data=data, model=quiet, train=options)
+        folder = tmp_path / str(size)
+        train(experiment, folder, device="cpu", progress=False)
+        rows = csv.DictReader((folder / "metrics.csv").read_text().splitlines())
+        courses.append([float(row["validation_loss"]) for row in rows])
+    assert courses[0] == pytest.approx(courses[1], rel=1e-4)
+    assert courses[0][1] != pytest.approx(courses[0][0], rel=1e-3), "it has learnt something"

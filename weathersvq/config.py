@@ -169,7 +169,10 @@ class TrainConfig(Section):
 
     epochs: int = Field(50, ge=1, description="at most this many passes over the training windows")
     patience: int = Field(10, ge=1, description="epochs without improvement before stopping early")
-    batch_size: int = Field(16, ge=1, description="windows a step")
+    batch_size: int = Field(16, ge=1, description="windows at a time, over all processes")
+    accumulate: int = Field(
+        1, ge=1, description="batches whose gradients are averaged before a step of the optimiser"
+    )
     lr: float = Field(1e-3, gt=0, description="highest learning rate")
     schedule: Literal["cosine", "onecycle", "constant"] = Field(
         "cosine", description="course of the learning rate over the whole run"

@@ -124,6 +124,7 @@ class ForecastModule(lightning.LightningModule):
                 self.model, multi_avg_fn=moving_average(decay), use_buffers=True
             )
         self.train_losses: list[Tensor] = []
+        self._averaged_step = 0
         self._reset_validation()
 
     def _reset_validation(self) -> None:
@@ -161,8 +162,10 @@ class ForecastModule(lightning.LightningModule):
         return float(self.trainer.strategy.reduce(mean, reduce_op="mean"))
 
     def on_train_batch_end(self, *_: Any) -> None:
-        if self.average is not None:
+        # Batches whose gradients are only gathered change nothing.
+        if self.average is not None and self.global_step > self._averaged_step:
             self.average.update_parameters(self.model)
+            self._averaged_step = self.global_step
 
     def on_validation_epoch_start(self) -> None:
         self._reset_validation()
@@ -206,7 +209,10 @@ class ForecastModule(lightning.LightningModule):
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         if self.placeholder is not None:
             parameters.append(self.placeholder)
-        optimizer = torch.optim.Adam(parameters, lr=config.lr)
+        # One pass over the parameters instead of a dozen, in a third of the time; lightning can't
+        # clip gradients for it.
+        fused = config.gradient_clip is None
+        optimizer = torch.optim.Adam(parameters, lr=config.lr, fused=fused)
         total = config.epochs * self.steps_per_epoch
         schedule: LRScheduler
         if config.schedule == "constant":
@@ -338,7 +344,8 @@ def train(
     identity = series.identity(normalization)
 
     torch.manual_seed(experiment.seed)
-    module = ForecastModule(experiment, series.shape, normalization, len(batches))
+    steps = -(-len(batches) // config.accumulate)
+    module = ForecastModule(experiment, series.shape, normalization, steps)
     module.calibrate(batches)
 
     def make_checkpoint(weights: dict[str, Tensor], scores: dict[str, Any]) -> Checkpoint:
@@ -355,7 +362,7 @@ def train(
     callbacks: list[Callback] = [keep]
     if progress:
         label = f"validation RMSE of {series.channels[0]}"
-        callbacks.append(ShowProgress(config.epochs, len(batches), series.units[0], label))
+        callbacks.append(ShowProgress(config.epochs, steps, series.units[0], label))
     state = folder / STATE_FILE
     going_on = resume and state.is_file()
     if going_on:
@@ -375,6 +382,7 @@ def train(
         # What does not learn is scored once.
         max_epochs=config.epochs if module.learns else 1,
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+        accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.gradient_clip,
         callbacks=callbacks,
         logger=False,
