@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "schema", "atomic", "bundled"),
     ("variables", "grid", "models"),
     ("data", "output", "verify", "image_metrics", "maps", "config"),
-    ("batches", "checkpoint", "device", "series", "inference"),
+    ("batches", "checkpoint", "device", "series", "inference", "labels"),
     ("train", "runs", "forecast", "progress", "tables", "reproduce", "frame_forecast"),
     ("evaluate", "inspect"),
     ("cli",),
