@@ -17,10 +17,10 @@ PACKAGE = Path(weathersvq.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "schema", "atomic", "bundled"),
     ("variables", "grid", "models"),
-    ("data", "output", "verify", "image_metrics", "maps", "config"),
+    ("data", "output", "verify", "tally", "image_metrics", "maps", "config"),
     ("batches", "checkpoint", "device", "series", "inference", "labels"),
     ("train", "runs", "forecast", "progress", "tables", "reproduce", "frame_forecast"),
-    ("evaluate", "inspect"),
+    ("evaluate", "inspect", "stream"),
     ("cli",),
 )
 BOTH_MEET = {"batches", "train", "forecast", "frame_forecast", "checkpoint"}

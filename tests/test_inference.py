@@ -19,11 +19,10 @@ from weathersvq.errors import InputError
 from weathersvq.grid import GLOBAL_5625
 from weathersvq.inference import (
     Difference,
-    InferenceForm,
-    Precision,
     check_compiler,
     differences,
     inference_form,
+    parse_precision,
 )
 from weathersvq.models import build_model
 from weathersvq.models.forecaster import rollout
@@ -175,11 +174,10 @@ def test_differences_by_hand(make_experiment: Make) -> None:
     assert (wind.largest, wind.mean) == (0.0, 0.0)
 
 
-def test_unknown_precision(make_experiment: Make) -> None:
-    checkpoint = make_checkpoint(make_experiment, {"kind": "persistence"})
-    wrong: Precision = "fp16"  # type: ignore[assignment]
-    with pytest.raises(InputError, match=r"unknown precision 'fp16'.*expected fp32 or bf16"):
-        InferenceForm(checkpoint.build(), NORMALIZATION, precision=wrong)
+def test_unknown_precision() -> None:
+    assert parse_precision("bf16") == "bf16"
+    with pytest.raises(InputError, match=r"unknown precision 'bf61'; did you mean 'bf16'"):
+        parse_precision("bf61")
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")  # torch's own

@@ -52,9 +52,6 @@ class InferenceForm(nn.Module):
         precision: `bf16` holds and multiplies the weights of convolutions and linear layers in
             bfloat16, on the CPU as on a GPU; sums over many terms and what is added up from layer
             to layer stay in float32.
-
-    Raises:
-        InputError: an unknown precision.
     """
 
     mean: Tensor
@@ -68,11 +65,6 @@ class InferenceForm(nn.Module):
         precision: Precision = "fp32",
     ) -> None:
         super().__init__()
-        if precision not in PRECISIONS:
-            raise InputError(
-                f"unknown precision {precision!r}{near_misses(precision, PRECISIONS)}; "
-                f"expected {' or '.join(PRECISIONS)}"
-            )
         self.steps = steps or model.shape.out_steps
         self.precision = precision
         self.compiled = False
@@ -131,6 +123,21 @@ class InferenceForm(nn.Module):
         return torch.autocast(self.mean.device.type, dtype=torch.bfloat16)
 
 
+def parse_precision(text: str) -> Precision:
+    """A precision by its name.
+
+    Raises:
+        InputError: there is no such.
+    """
+    for precision in PRECISIONS:
+        if text == precision:
+            return precision
+    raise InputError(
+        f"unknown precision {text!r}{near_misses(text, PRECISIONS)}; "
+        f"expected {' or '.join(PRECISIONS)}"
+    )
+
+
 def inference_form(
     checkpoint: Checkpoint,
     steps: int | None = None,
@@ -149,7 +156,7 @@ def inference_form(
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        InputError: weights that do not fit, an unknown precision or device, no compiler.
+        InputError: weights that do not fit, an unknown device, no compiler.
     """
     target = choose_device(device)
     form = InferenceForm(checkpoint.build(), checkpoint.normalization, steps, precision).to(target)
