@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "data",
         "output",
         "verify",
+        "tally",
         "image_metrics",
         "maps",
         "config",
@@ -28,9 +29,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "code_pictures",
         "covering",
     ),
-    ("batches", "checkpoint", "device", "series"),
+    ("batches", "checkpoint", "device", "series", "inference", "labels"),
     ("train", "runs", "forecast", "progress", "tables", "reproduce", "frame_forecast"),
-    ("evaluate", "inspect"),
+    ("evaluate", "inspect", "stream"),
     ("cli",),
 )
 BOTH_MEET = {"batches", "train", "forecast", "frame_forecast", "checkpoint"}

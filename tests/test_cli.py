@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,34 @@ def test_several_inits_into_one_zarr(run: Run) -> None:
     assert run(*command, "--overwrite")[0] == 0
 
 
+def test_reduced_precision_says_what_it_costs(run: Run) -> None:
+    code, out, _ = run("forecast", "--init", "2017-01-01/2017-01-02/6h", "--var", "t2m,tcc",
+                       "--precision", "bf16", "--out", "a.zarr", "--no-maps")  # fmt: skip
+    assert code == 0
+    assert "5 inits from 2017-01-01T00:00 UTC" in out
+    lines = [line for line in out.splitlines() if line.startswith("bf16 against fp32")]
+    figures = [re.fullmatch(
+        r"bf16 against fp32, first 5 inits: (\w+) differs by at most (\S+) (\S+), by (\S+) (\S+) in "
+        r"the mean \(all leads and cells, unweighted\)", line
+    ) for line in lines]  # fmt: skip
+    assert [each and each[1] for each in figures] == ["t2m", "tcc"]
+    assert [each and (each[3], each[5]) for each in figures] == [("K", "K"), ("1", "1")]
+    for each in figures:
+        assert each
+        assert 0 < float(each[4]) < float(each[2])
+    assert float(lines and figures[0][2]) < 2  # type: ignore[index]
+
+
+def test_without_a_compiler(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    code, _, error = run("forecast", "--init", "2017-01-01", "--compile")
+    assert code == 2
+    assert error.startswith("weathersvq: --compile needs a C++ compiler and found no g++")
+    assert error.count("\n") == 1
+    assert list(Path().iterdir()) == []
+
+
 def test_help_is_quick_and_complete() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "weathersvq.cli", "--help"],
@@ -93,6 +122,7 @@ def test_help_is_quick_and_complete() -> None:
         (["--init", "2017-01-01", "--lead", "90min"], "no multiple of the model's step"),
         (["--init", "2017-01-01", "--lead", "soon"], "is not a length of time"),
         (["--init", "2017-01-01", "--device", "tpu"], "unknown device 'tpu'"),
+        (["--init", "2017-01-01", "--precision", "bf61"], "did you mean 'bf16'"),
         (["--init", "2017-01-01", "--model", "none.safetensors"], "no checkpoint at"),
         (["--init", "2017-01-01", "--source", "none.nc"], "none.nc"),
         (["--init", "2017-01-01", "--out", "forecast.txt"], "forecast.txt"),

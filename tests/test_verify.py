@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
-from weathersvq.verify import METRICS, metrics, persistence, score_table, statistics, verify
+from weathersvq.verify import METRICS, metrics, persistence, pooled, statistics, verify
 
 # Rows 90S-30S, 30S-30N, 30N-90N. Their areas are differences of the sine of latitude: 0.5, 1, 0.5
 # of a total of 2, so that the weights (mean one) are 0.75, 1.5, 0.75 and the shares 1/4, 1/2, 1/4.
@@ -192,8 +194,8 @@ class TestTruthFromASource:
         scores = verify(forecast, truth.isel(level=[1, 0]))["t"]
         assert scores.dims == ("metric", "lead_time", "level")
         np.testing.assert_allclose(scores.sel(metric="bias"), [[-1, -2], [-2, -4]])
-        rows = score_table(forecast, "t", level=500, truth=truth)
-        assert [row.rmse for row in rows] == pytest.approx([2, 4])
+        pooled_too = metrics(pooled(statistics(forecast, truth)))["t"]
+        np.testing.assert_allclose(pooled_too.sel(metric="rmse", level=500), [2, 4])
 
     def test_no_truth_at_all(self) -> None:
         truth = self.make_truth()
@@ -202,28 +204,29 @@ class TestTruthFromASource:
             verify(forecast)
 
 
-class TestScoreTable:
-    def test_rows(self) -> None:
-        # Errors 1, 2, 4 K by row as above; persistence is 3 K off everywhere.
-        forecast = make_forecast(np.array([[[1.0, 2.0, 4.0]]]))
-        unchanged = forecast.drop_vars("t2m_truth")
-        unchanged["t2m"] = xr.full_like(forecast["t2m"], 277.0)
-        (row,) = score_table(forecast, "t2m", persistence=unchanged)
-        assert row.lead == 1.0
-        assert row.mean == pytest.approx(282.25)
-        assert (row.rmse, row.bias, row.mae) == pytest.approx((2.5, 2.25, 2.25))
-        assert row.persistence_rmse == pytest.approx(3.0)
-
-    def test_without_truth(self) -> None:
-        forecast = make_forecast(np.zeros((1, 2, 3))).drop_vars("t2m_truth")
-        rows = score_table(forecast, "t2m", persistence=forecast)
-        assert [row.lead for row in rows] == [1, 2]
-        assert rows[0].mean == pytest.approx(280.0)
-        assert rows[0].rmse is rows[0].persistence_rmse is None
-
-    def test_truth_that_ends(self) -> None:
-        forecast = make_forecast(np.ones((1, 2, 3)))
-        forecast["t2m_truth"][:, 1] = np.nan
-        first, second = score_table(forecast, "t2m")
-        assert first.rmse == pytest.approx(1.0)
-        assert second.rmse is second.bias is second.mae is None
+@pytest.mark.parametrize("sizes", [(7,), (1, 6), (3, 1, 3), (1,) * 7])
+def test_pooled_parts_score_as_the_whole(sizes: tuple[int, ...]) -> None:
+    # Truth that ends, part of a map that is unknown, a climatology: all weights are at work.
+    generator = np.random.default_rng(0)
+    forecast = make_forecast(
+        generator.normal(size=(7, 2, 3)), 280 + generator.normal(size=(7, 2, 3, 4))
+    )
+    forecast["t2m_truth"][5:, 1] = np.nan
+    forecast["t2m_truth"][2, :, 0] = np.nan
+    hours = {"dayofyear": np.arange(1, 3), "hour": np.arange(24)}
+    normal = xr.DataArray(
+        280 + generator.normal(size=(2, 24, 3, 4)), hours | dict(forecast["t2m"].isel(init_time=0, lead_time=0, drop=True).coords),
+        ("dayofyear", "hour", "latitude", "longitude"), name="t2m",
+    )  # fmt: skip
+    climatology = normal.to_dataset()
+    whole = metrics(statistics(forecast, climatology=climatology))
+    edges = np.cumsum([0, *sizes])
+    total: xr.Dataset | None = None
+    for start, stop in pairwise(edges):
+        part = statistics(forecast.isel(init_time=slice(start, stop)), climatology=climatology)
+        both = part if total is None else xr.concat([total, part], dim="init_time")
+        total = pooled(both)
+        assert total.sizes["init_time"] == 1
+    assert total is not None
+    xr.testing.assert_allclose(metrics(total), whole)
+    assert np.isfinite(whole["t2m"]).all()

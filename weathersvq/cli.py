@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from weathersvq.checkpoint import Checkpoint
 
+# More files than these are not named one by one.
+MOST_FILES_NAMED = 20
+
 app = typer.Typer(
     name="weathersvq",
     help="Short-range forecasts on gridded climate data with SimVP and SVQ.",
@@ -51,11 +54,19 @@ def forecast(
     overwrite: Annotated[bool, typer.Option(help="Replace what --out names.")] = False,
     maps: Annotated[bool, typer.Option(help="Draw maps of the forecast and its error.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="fp32 or bf16, which is faster; its error against fp32 is shown.")
+    ] = "fp32",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the model first: for many inits.")
+    ] = False,
 ) -> None:
     """Forecast from one or several initial times, with maps and scores."""
     from weathersvq.data.windows import parse_step
-    from weathersvq.forecast import choose_channels, parse_inits
+    from weathersvq.forecast import ForecastJob, choose_channels, parse_inits
+    from weathersvq.inference import parse_precision
     from weathersvq.output import check_target
+    from weathersvq.stream import forecast_targets, write_job
 
     checkpoint = _open_model(model)
     if checkpoint.experiment.data.kind == "frames":
@@ -63,14 +74,16 @@ def forecast(
         return
     inits = parse_inits(init)
     longest = None if lead is None else parse_step(lead)
-    targets = _forecast_targets(out, var, inits)
+    reduced = parse_precision(precision)
+    targets = forecast_targets(out, var, inits)
+    replace = overwrite or out is None
     for target in targets:
-        check_target(target, overwrite=overwrite or out is None)
+        check_target(target, overwrite=replace)
     channels = choose_channels(checkpoint, var)
 
     from weathersvq.data.sources import open_source
-    from weathersvq.forecast import forecast as make_forecast
-    from weathersvq.output import write_forecast
+    from weathersvq.progress import CountLine
+    from weathersvq.tables import print_precision, print_scores
     from weathersvq.variables import parse_channels
 
     console = _console()
@@ -79,20 +92,26 @@ def forecast(
         parse_channels(checkpoint.normalization.channels),
         grid=checkpoint.field_grid if checkpoint.field_grid.is_global else None,
     )
-    result = make_forecast(
-        checkpoint, dataset, inits, channels=channels, lead=longest, device=device
-    )
-    written: list[Path] = []
-    for position, target in enumerate(targets):
-        part = result.isel(init_time=[position]) if len(targets) > 1 else result
-        write_forecast(part, target, overwrite=overwrite or out is None)
-        written.append(target)
-    _print_scores(console, result, dataset)
-    if maps:
-        written += _draw_maps(result, targets)
-    for path in written:
+    job = ForecastJob(
+        checkpoint, dataset, inits, channels=channels, lead=longest, device=device,
+        precision=reduced, compiled=compile_,
+    )  # fmt: skip
+    if reduced != "fp32":
+        print_precision(console, job.precision_errors(), precision, min(job.batch_size, inits.size))
+    with CountLine("inits") as line:
+        done = write_job(job, targets, overwrite=replace, report=line)
+    print_scores(console, done.tally)
+    drawn = _draw_maps(done.first, targets[0]) if maps else []
+    if len(targets) > MOST_FILES_NAMED:
+        console.print(
+            f"wrote {len(targets)} files {targets[0]} to {targets[-1]}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        targets = []
+    for path in (*targets, *drawn):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-    if result.attrs["simulated"] == "true":
+    if done.first.attrs["simulated"] == "true":
         console.print(
             "Note: the bundled sample is a climate simulation under its own calendar, "
             "not past weather."
@@ -218,7 +237,9 @@ def prepare(
     from weathersvq.data.prepare import check_store_target, prepare
     from weathersvq.data.remote import Network
     from weathersvq.data.workers import check_scheduler, start_workers
+    from weathersvq.inspect import describe
     from weathersvq.progress import PrepareLine
+    from weathersvq.tables import print_rows
 
     check_store_target(out)
     check_scheduler(scheduler)
@@ -237,7 +258,7 @@ def prepare(
     if not done:
         console.print(f"{out} is there already, complete and made by the same recipe")
         return
-    _print_rows(str(out))
+    print_rows(console, describe(str(out)))
     console.print(f"wrote {out}", highlight=False, soft_wrap=True)
 
 
@@ -357,7 +378,10 @@ def inspect(
     ],
 ) -> None:
     """Say what a store, a checkpoint or a forecast holds."""
-    _print_rows(path)
+    from weathersvq.inspect import describe
+    from weathersvq.tables import print_rows
+
+    print_rows(_console(), describe(path))
 
 
 @app.command()
@@ -411,19 +435,6 @@ def models(
             tables.print_sizes(console, each)
 
 
-def _print_rows(path: str) -> None:
-    from rich.table import Table
-
-    from weathersvq.inspect import describe
-
-    table = Table(show_header=False, box=None)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in describe(path):
-        table.add_row(name, value)
-    _console().print(table)
-
-
 def _console() -> Console:
     from rich.console import Console
 
@@ -456,6 +467,7 @@ def _forecast_frames(
         split_origins,
         write_frames,
     )
+    from weathersvq.tables import print_frame_scores
 
     if lead is not None and not (lead.isdecimal() and int(lead) > 0):
         raise InputError(f"--lead {lead!r} is not a number of frames above zero")
@@ -467,101 +479,29 @@ def _forecast_frames(
     steps = None if lead is None else int(lead)
     result = forecast_frames(checkpoint, series, chosen, steps=steps, device=device)
     console = _console()
-    for name, unit in zip(series.channels, series.units, strict=True):
-        error = result[f"{name}_error"]
-        rmse = float((error**2).mean()) ** 0.5
-        still = (result[f"{name}_truth"] - result[f"{name}_last_input"]) ** 2
-        unchanged = float(still.mean()) ** 0.5
-        console.print(
-            f"{name} [{unit}]: RMSE {rmse:.4g} over {chosen.size} windows and "
-            f"{result.sizes['lead']} frames, unweighted; copying the last frame {unchanged:.4g}",
-            highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
+    print_frame_scores(console, result, series.channels, series.units)
     write_frames(result, path, overwrite=overwrite or out is None)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def _forecast_targets(out: Path | None, var: str | None, inits: object) -> list[Path]:
-    """Where the forecast goes: --out, or a file an init in ./forecasts/."""
-    import numpy as np
-
-    from weathersvq.errors import InputError
-
-    times = np.asarray(inits)
-    if out is not None:
-        if out.suffix == ".nc" and times.size > 1:
-            raise InputError(
-                f"{str(out)!r} can hold one init only, but {times.size} are asked for; "
-                "name a .zarr, or leave --out away for a file each"
-            )
-        return [out]
-    name = (var or "all").replace(",", "_").replace("@", "")
-    stamps = [str(t.astype("datetime64[m]")).replace("-", "").replace(":", "") for t in times]
-    return [Path("forecasts") / f"{name}_{stamp}.nc" for stamp in stamps]
-
-
-def _print_scores(console: Console, result: xr.Dataset, dataset: xr.Dataset) -> None:
-    """A table by lead for each variable: area mean and, where the truth is known, errors."""
-    from rich.table import Table
-
-    from weathersvq.variables import variable
-    from weathersvq.verify import persistence, score_table
-
-    def number(value: float | None) -> str:
-        return "" if value is None else f"{value:.3f}"
-
-    fields = _fields(result)
-    initial = dataset[list({name for name, _ in fields})].sel(time=result["init_time"].values)
-    unchanged = persistence(initial.load(), result["lead_time"].values)
-    inits = result["init_time"].values.astype("datetime64[m]")
-    when = str(inits[0]) if inits.size == 1 else f"{inits.size} inits from {inits[0]}"
-    for name, level in fields:
-        entry = variable(name)
-        at = "" if level is None else f" at {level} hPa"
-        table = Table(
-            title=f"{entry.long_name}{at} [{entry.units}], {when} UTC, area-weighted",
-            title_justify="left",
-        )
-        rows = score_table(result, name, level=level, persistence=unchanged)
-        known = any(row.rmse is not None for row in rows)
-        errors = ("RMSE", "bias", "MAE", "persistence RMSE") if known else ()
-        for column in ("lead [h]", "area mean", *errors):
-            table.add_column(column, justify="right")
-        for row in rows:
-            scores = (row.rmse, row.bias, row.mae, row.persistence_rmse) if known else ()
-            table.add_row(f"{row.lead:g}", number(row.mean), *map(number, scores))
-        console.print(table)
-
-
-def _fields(result: xr.Dataset) -> list[tuple[str, int | None]]:
-    """(variable, level) of every map that was forecast."""
-    names = [str(n) for n in result.data_vars if not str(n).endswith(("_truth", "_error"))]
-    return [
-        (name, level)
-        for name in names
-        for level in (
-            result[name]["level"].values.tolist() if "level" in result[name].dims else [None]
-        )
-    ]
-
-
-def _draw_maps(result: xr.Dataset, targets: list[Path]) -> list[Path]:
+def _draw_maps(forecast: xr.Dataset, target: Path) -> list[Path]:
     """Maps of the first init's last lead, beside the forecast file."""
     from weathersvq.maps import error_map, forecast_map, save_figure
+    from weathersvq.tally import forecast_fields
 
     written = []
-    init, lead = result["init_time"].values[0], result["lead_time"].values[-1]
-    fields = _fields(result)
+    init, lead = forecast["init_time"].values[0], forecast["lead_time"].values[-1]
+    fields = forecast_fields(forecast)
     for name, level in fields:
-        stem = targets[0].with_suffix("").name
+        stem = target.with_suffix("").name
         if len(fields) > 1:
             stem += f"_{name}" + ("" if level is None else str(level))
         drawings = {"forecast": forecast_map}
-        if f"{name}_error" in result:
+        if f"{name}_error" in forecast:
             drawings["error"] = error_map
         for kind, draw in drawings.items():
-            path = targets[0].with_name(f"{stem}_{kind}.png")
-            save_figure(draw(result, name, init=init, lead=lead, level=level), path)
+            path = target.with_name(f"{stem}_{kind}.png")
+            save_figure(draw(forecast, name, init=init, lead=lead, level=level), path)
             written.append(path)
     return written
 

@@ -9,7 +9,7 @@ from weathersvq.checkpoint import Checkpoint
 from weathersvq.data.climatology import evaluate_climatology, fit_climatology, stored_for
 from weathersvq.data.windows import Period, Windows, find_windows, good_times
 from weathersvq.errors import InputError
-from weathersvq.forecast import Times, forecast
+from weathersvq.forecast import ForecastJob, Times
 from weathersvq.variables import parse_channels
 from weathersvq.verify import metrics, persistence, statistics
 
@@ -89,24 +89,18 @@ def evaluate(
     Raises:
         InputError: see `forecast.forecast` and `verify.verify`.
     """
-    names = [c.name for c in parse_channels(checkpoint.normalization.channels)]
-    # Inits were chosen by it; beside scores it has no meaning.
-    dataset = dataset.drop_vars("usable", errors="ignore")
+    names = list(dict.fromkeys(c.name for c in parse_channels(checkpoint.normalization.channels)))
     parts: dict[str, list[xr.Dataset]] = {"model": [], "persistence": [], "climatology": []}
-    for start in range(0, len(inits), INITS_AT_ONCE):
-        chosen = inits[start : start + INITS_AT_ONCE]
-        predicted = forecast(checkpoint, dataset, chosen, device=device)
-        leads = predicted["lead_time"].values
-        valid = np.unique(chosen[:, None] + leads)
-        truth = dataset[names].sel(time=valid).load()
-        normal = evaluate_climatology(climatology, valid)
-        initial = dataset[names].sel(time=chosen).load()
-        by_climatology = normal.sel(time=predicted["init_time"] + predicted["lead_time"])
+    for part in ForecastJob(checkpoint, dataset, inits, device=device, part_size=INITS_AT_ONCE):
+        predicted = part.forecast
+        valid_time = predicted["init_time"] + predicted["lead_time"]
+        normal = evaluate_climatology(climatology, np.unique(valid_time.values))
+        truth = predicted[[str(n) for n in predicted if str(n).endswith("_truth")]]
         for name, one in (
             ("model", predicted[names]),
-            ("persistence", persistence(initial, leads)),
-            ("climatology", by_climatology.drop_vars("time")),
+            ("persistence", persistence(part.initial, predicted["lead_time"].values)),
+            ("climatology", normal.sel(time=valid_time).drop_vars("time")),
         ):
-            parts[name].append(statistics(one, truth, climatology=normal))
+            parts[name].append(statistics(one.merge(truth), climatology=normal))
     scores = {name: metrics(xr.concat(several, dim="init_time")) for name, several in parts.items()}
     return xr.concat(list(scores.values()), dim="forecast").assign_coords(forecast=list(scores))

@@ -1,30 +1,34 @@
-"""From a checkpoint and a source to a labelled forecast: tensors become xarray again here."""
+"""From a checkpoint and a source to labelled forecasts, of one initial time or of years of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from weathersvq import __version__
-from weathersvq.batches import normalized, physical
 from weathersvq.checkpoint import Checkpoint
 from weathersvq.data.axes import in_hours
-from weathersvq.data.canonical import load_fields, time_step
+from weathersvq.data.canonical import time_step
 from weathersvq.data.channels import available_channels, stack_channels
 from weathersvq.data.checks import check_values
+from weathersvq.data.rolling import RollingFrames
 from weathersvq.data.windows import parse_step, parse_time
-from weathersvq.device import choose_device
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
-from weathersvq.models.forecaster import rollout
+from weathersvq.inference import Difference, Precision, differences, inference_form
+from weathersvq.labels import forecast_attributes, named_fields
 from weathersvq.variables import Channel, parse_channels
 
 Times = NDArray[np.datetime64]
+Fields = NDArray[np.float32]
+
+# Forecasts that are held together as a part of a long job, at most: as float32, and in batches.
+PART_BYTES = 32 * 2**20
+PART_BATCHES = 4
 
 # Far more than a year of hourly inits is a slip of the keyboard, not a wish.
 MOST_INITS = 100_000
@@ -156,6 +160,158 @@ def choose_lead_steps(checkpoint: Checkpoint, lead: np.timedelta64 | None) -> tu
     return kept
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The forecasts of some of a job's inits.
+
+    Attributes:
+        forecast: see `forecast`.
+        initial: canonical dataset whose times are the inits: the state that they start from.
+    """
+
+    forecast: xr.Dataset
+    initial: xr.Dataset
+
+
+class ForecastJob:
+    """Forecasts from any number of initial times, looked up before the first one is computed.
+
+    Iterating gives them in parts. The next part's inputs are read in a thread while the present one
+    is computed, each chunk of the source once. Held at a time are the chunks that reach from the
+    first to the last time of a part, and two parts (inputs, forecasts, truths); beside that an init
+    takes the bytes of its input positions.
+
+    Args:
+        checkpoint: trained model.
+        dataset: canonical dataset that holds the input times.
+        inits: (n,) initial times, ascending; the last input of each.
+        channels: those wanted; all of the model's if None.
+        lead: longest lead; the trained ones if None. Beyond them the model's output is fed back.
+        device: `auto`, `cpu` or `cuda`.
+        batch_size: inits run together.
+        part_size: inits of a part; if None, PART_BATCHES batches, or fewer that fit PART_BYTES.
+        precision: `fp32` or `bf16`, see `InferenceForm`.
+        compiled: whether torch compiles the model.
+
+    Attributes:
+        inits: (n,) initial times.
+        leads: (L,) timedelta64.
+        channels: of the forecasts.
+
+    Raises:
+        InputError: a model and data that do not fit, times that the data lack, no compiler; while
+            iterating, values that are missing or impossible.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        dataset: xr.Dataset,
+        inits: Times,
+        *,
+        channels: Sequence[Channel] | None = None,
+        lead: np.timedelta64 | None = None,
+        device: str = "auto",
+        batch_size: int = 16,
+        part_size: int | None = None,
+        precision: Precision = "fp32",
+        compiled: bool = False,
+    ) -> None:
+        check_fit(checkpoint, dataset)
+        self._model_channels = parse_channels(checkpoint.normalization.channels)
+        self.channels = self._model_channels if channels is None else tuple(channels)
+        steps = choose_lead_steps(checkpoint, lead)
+        offsets, step = checkpoint.experiment.data.offsets, checkpoint.step
+        self.inits = inits
+        self.leads = (np.asarray(steps) * step).astype("timedelta64[s]")
+        self._times = dataset["time"].values.astype("datetime64[s]")
+        input_offsets = np.asarray(offsets.inputs) * step
+        # All inits are looked up before the first one is computed: (n, T_in).
+        self._inputs = np.stack(
+            [window_positions(self._times, init + input_offsets, init) for init in inits]
+        )
+        self._has_truth = bool(np.isin(inits[:, None] + self.leads, self._times).any())
+        self._frames = RollingFrames(stack_channels(dataset, self._model_channels))
+        self._area = {name: dataset[name].values for name in ("latitude", "longitude")}
+        self._attributes = forecast_attributes(checkpoint, dataset)
+        self._checkpoint, self._device = checkpoint, device
+        self._count = steps[-1] if offsets.is_regular else len(steps)
+        self._form = inference_form(
+            checkpoint, self._count, precision=precision, compiled=compiled, device=device
+        )
+        self.batch_size = batch_size
+        init_bytes = 4 * self._count * len(self.channels) * int(np.prod(Grid.of(dataset).shape))
+        fitting = PART_BYTES // (init_bytes * batch_size)
+        self.part_size = part_size or batch_size * max(1, min(PART_BATCHES, fitting))
+
+    def __iter__(self) -> Iterator[Part]:
+        parts = [
+            slice(start, start + self.part_size)
+            for start in range(0, self.inits.size, self.part_size)
+        ]
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            ahead = reader.submit(self._read, parts[0])
+            for part, following in zip(parts, [*parts[1:], None], strict=True):
+                inputs, truth = ahead.result()
+                if following is not None:
+                    ahead = reader.submit(self._read, following)
+                yield self._forecast(self.inits[part], inputs, truth)
+
+    def precision_errors(self) -> dict[Channel, Difference]:
+        """How far the first batch is from the same forecasts in fp32, by channel."""
+        inputs, _ = self._read(slice(self.batch_size))
+        full = inference_form(self._checkpoint, self._count, device=self._device)
+        apart = differences(self._form, full, inputs)
+        by_channel = dict(zip(self._model_channels, apart, strict=True))
+        return {channel: by_channel[channel] for channel in self.channels}
+
+    def _read(self, part: slice) -> tuple[Fields, Fields | None]:
+        """Inputs (n, T_in, C, H, W), and what followed (n, L, C', H, W), NaN where not known."""
+        inputs = self._inputs[part]
+        valid = self.inits[part, None] + self.leads
+        place = np.clip(np.searchsorted(self._times, valid), 0, self._times.size - 1)
+        known = self._times[place] == valid
+        wanted = np.concatenate([inputs.ravel(), place[known]])
+        needed, inverse = np.unique(wanted, return_inverse=True)
+        frames = self._frames(needed)
+        self._check(needed, np.unique(inverse[: inputs.size]), frames)
+        truth = None
+        if self._has_truth:
+            index = [self._model_channels.index(channel) for channel in self.channels]
+            truth = np.full((*valid.shape, len(index), *frames.shape[2:]), np.nan, np.float32)
+            truth[known] = frames[inverse[inputs.size :]][:, index]
+        return frames[inverse[: inputs.size].reshape(inputs.shape)], truth
+
+    def _check(self, positions: NDArray[np.intp], used: NDArray[np.intp], frames: Fields) -> None:
+        """Whether the frames that are inputs can be what they claim to be."""
+        field = xr.DataArray(
+            frames[used],
+            {"time": self._times[positions[used]], "channel": list(map(str, self._model_channels))},
+            ("time", "channel", "latitude", "longitude"),
+        )
+        check_values(field.to_dataset(dim="channel"), self._model_channels)
+
+    def _forecast(self, inits: Times, inputs: Fields, truth: Fields | None) -> Part:
+        """Run the model and label what it gives."""
+        predicted = self._form.predict(inputs, self.batch_size)
+        if self.channels != self._model_channels:
+            index = [self._model_channels.index(channel) for channel in self.channels]
+            predicted, inputs = predicted[:, :, index], inputs[:, :, index]
+        coordinates = {"init_time": inits, "lead_time": self.leads, **self._area}
+        arrays = {"": predicted}
+        if truth is not None:
+            arrays |= {"_truth": truth, "_error": predicted - truth}
+        named = {
+            suffix: named_fields(values, self.channels, coordinates, suffix)
+            for suffix, values in arrays.items()
+        }
+        # Each variable with its truth and error, then the next one.
+        columns = zip(*(each.items() for each in named.values()), strict=True)
+        fields = dict(item for column in columns for item in column)
+        initial = named_fields(inputs[:, -1], self.channels, {"time": inits, **self._area})
+        return Part(xr.Dataset(fields).assign_attrs(self._attributes), xr.Dataset(initial))
+
+
 def forecast(
     checkpoint: Checkpoint,
     dataset: xr.Dataset,
@@ -166,130 +322,21 @@ def forecast(
     device: str = "auto",
     batch_size: int = 16,
 ) -> xr.Dataset:
-    """Forecast from each initial time.
+    """Forecast from each initial time, all in memory; `ForecastJob` gives them in parts.
 
     Args:
-        checkpoint: trained model.
-        dataset: canonical dataset that holds the input times.
-        inits: (n,) initial times, ascending; the last input of each.
-        channels: those wanted; all of the model's if None.
-        lead: longest lead; the trained ones if None. Beyond them the model's output is fed back.
-        device: `auto`, `cpu` or `cuda`.
-        batch_size: inits run together.
+        checkpoint, dataset, inits, channels, lead, device, batch_size: see `ForecastJob`.
 
     Returns:
         Dataset (init_time, lead_time, [level,] latitude, longitude), float32, physical units; with
         `NAME_truth` and `NAME_error` (forecast minus truth) where the source knows what followed.
 
     Raises:
-        InputError: a model and data that do not fit, times that the data lack, values that are
-            missing or impossible.
+        InputError: see `ForecastJob`.
     """
-    check_fit(checkpoint, dataset)
-    model_channels = parse_channels(checkpoint.normalization.channels)
-    wanted = model_channels if channels is None else tuple(channels)
-    steps = choose_lead_steps(checkpoint, lead)
-    offsets, step = checkpoint.experiment.data.offsets, checkpoint.step
-    times = dataset["time"].values.astype("datetime64[s]")
-    input_offsets = np.asarray(offsets.inputs) * step
-    # All inits are looked up before the first one is computed.
-    positions = [window_positions(times, init + input_offsets, init) for init in inits]
-
-    target = choose_device(device)
-    model = checkpoint.build().to(target)
-    stacked = stack_channels(dataset, model_channels)
-    index = [model_channels.index(channel) for channel in wanted]
-    count = steps[-1] if offsets.is_regular else len(steps)
-    parts = []
-    for start in range(0, len(inits), batch_size):
-        chosen = np.stack(positions[start : start + batch_size])
-        needed, inverse = np.unique(chosen, return_inverse=True)
-        block = load_fields(stacked.isel(time=needed))
-        check_values(block.to_dataset(dim="channel"), model_channels)
-        values = block.to_numpy()[inverse.reshape(chosen.shape)]
-        inputs = normalized(values, checkpoint.normalization).to(target)
-        with torch.inference_mode():
-            output = rollout(model, inputs, count)
-        parts.append(physical(output, checkpoint.normalization)[:, :, index])
-    predicted = np.concatenate(parts)  # (init, lead, channel, latitude, longitude)
-
-    leads = (np.asarray(steps) * step).astype("timedelta64[s]")
-    truth = _truth(dataset, times, inits, leads, wanted)
-    labelled = _label(predicted, truth, wanted, inits, leads, dataset)
-    return labelled.assign_attrs(_attributes(checkpoint, dataset))
-
-
-def _truth(
-    dataset: xr.Dataset,
-    times: Times,
-    inits: Times,
-    leads: NDArray[np.timedelta64],
-    channels: Sequence[Channel],
-) -> NDArray[np.float32] | None:
-    """(init, lead, channel, H, W) what followed, NaN where not known; None if nothing is known."""
-    valid = inits[:, None] + leads
-    place = np.clip(np.searchsorted(times, valid), 0, times.size - 1)
-    known = times[place] == valid
-    if not known.any():
-        return None
-    needed, inverse = np.unique(place[known], return_inverse=True)
-    values = load_fields(stack_channels(dataset, channels).isel(time=needed)).to_numpy()
-    truth = np.full((*valid.shape, *values.shape[1:]), np.nan, np.float32)
-    truth[known] = values[inverse]
-    return truth
-
-
-def _label(
-    predicted: NDArray[np.float32],
-    truth: NDArray[np.float32] | None,
-    channels: Sequence[Channel],
-    inits: Times,
-    leads: NDArray[np.timedelta64],
-    dataset: xr.Dataset,
-) -> xr.Dataset:
-    """Arrays (init, lead, channel, H, W) as named variables, levels of one variable together."""
-    coordinates = {
-        "init_time": inits,
-        "lead_time": leads,
-        "latitude": dataset["latitude"],
-        "longitude": dataset["longitude"],
-    }
-    fields: dict[str, xr.DataArray] = {}
-    arrays = {"": predicted}
-    if truth is not None:
-        arrays |= {"_truth": truth, "_error": predicted - truth}
-    for name in dict.fromkeys(channel.name for channel in channels):
-        members = [i for i, channel in enumerate(channels) if channel.name == name]
-        levels = [channels[i].level for i in members]
-        for suffix, values in arrays.items():
-            dims: tuple[str, ...] = ("init_time", "lead_time", "latitude", "longitude")
-            if levels == [None]:
-                field = xr.DataArray(values[:, :, members[0]], coordinates, dims)
-            else:
-                dims = (*dims[:2], "level", *dims[2:])
-                field = xr.DataArray(values[:, :, members], {**coordinates, "level": levels}, dims)
-            fields[name + suffix] = field
-            fields[name + suffix].attrs["units"] = channels[members[0]].variable.units
-    return xr.Dataset(fields)
-
-
-def _attributes(checkpoint: Checkpoint, dataset: xr.Dataset) -> dict[str, str]:
-    """Global attributes: where the forecast comes from."""
-    source = dataset.attrs
-    kind = type(checkpoint.experiment.model).__name__.removesuffix("Config")
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    comment = str(source.get("comment", ""))
-    trained = checkpoint.training_data
-    return {
-        "title": f"weathersvq forecast by {checkpoint.experiment.name}",
-        "institution": str(source.get("institution", "not known")),
-        "source": f"{kind} model {checkpoint.name} (weathersvq {checkpoint.version}), trained on "
-        f"{trained.get('title') or trained.get('source')} {trained.get('period')}; "
-        f"initial state: {source.get('title') or source.get('source_name')}",
-        "history": f"{now}: made by weathersvq {__version__}",
-        "references": "Chen et al. (2024), A Differentiable Sparse Vector Quantization (SVQ) for "
-        "Spatio-Temporal Forecasting, arXiv:2312.03406v3",
-        "comment": comment or "made by a statistical model; no warranty",
-        "model": checkpoint.name,
-        "simulated": str(source.get("simulated", "false")),
-    }
+    job = ForecastJob(
+        checkpoint, dataset, inits, channels=channels, lead=lead, device=device,
+        batch_size=batch_size,
+    )  # fmt: skip
+    parts = [part.forecast for part in job]
+    return parts[0] if len(parts) == 1 else xr.concat(parts, dim="init_time", join="override")

@@ -7,18 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
 from weathersvq import __version__
 from weathersvq.atomic import atomic_path
-from weathersvq.batches import normalized, physical
 from weathersvq.checkpoint import Checkpoint
 from weathersvq.config import Split
-from weathersvq.device import choose_device
 from weathersvq.errors import InputError, near_misses
-from weathersvq.models.forecaster import rollout
+from weathersvq.inference import inference_form
 from weathersvq.series import FrameSeries
 
 SUFFIXES = (".zarr", ".nc")
@@ -109,8 +106,7 @@ def forecast_frames(
             f"--lead {count} can't be reached: the model gives the frames at {offsets.targets} only"
         )
     leads = np.arange(1, count + 1) if offsets.is_regular else np.asarray(offsets.targets[:count])
-    target = choose_device(device)
-    model = checkpoint.build().to(target)
+    form = inference_form(checkpoint, count, device=device)
     clip_of = np.searchsorted(frames.starts, origins, side="right") - 1
     ends = frames.starts[clip_of] + np.asarray([frames.clips[i].length for i in clip_of])
     predicted = np.empty((origins.size, count, *frames.shape[1:]), np.float32)
@@ -121,10 +117,7 @@ def forecast_frames(
         positions = origins[part, None] + np.asarray(offsets.inputs)
         values = frames.read(positions.ravel()).reshape(*positions.shape, *frames.shape[1:])
         last_input[part] = values[:, -1]
-        inputs = normalized(values, checkpoint.normalization).to(target)
-        with torch.inference_mode():
-            output = rollout(model, inputs, count)
-        predicted[part] = physical(output, checkpoint.normalization)
+        predicted[part] = form.predict(values, batch_size)
         valid = origins[part, None] + leads
         known = valid < ends[part, None]
         truth[part][known] = frames.read(valid[known])

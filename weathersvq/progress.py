@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -14,8 +15,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from weathersvq.data.prepare import Progress as Prepared
-from weathersvq.reproduce.runner import Outcome
+if TYPE_CHECKING:
+    from weathersvq.data.prepare import Progress as Prepared
+    from weathersvq.reproduce.runner import Outcome
 
 
 class PrepareLine:
@@ -100,7 +102,9 @@ class CountLine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        # Stopped without a terminal, it would leave an empty line in the log.
+        if self.console.is_terminal:
+            self.bar.stop()
 
     def __call__(self, done: int, of: int) -> None:
         self.bar.update(self.task, completed=done, total=of)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from weathersvq.models.catalogue import Part, Row, SizeList
+from weathersvq.variables import Channel, variable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from weathersvq.inference import Difference
+    from weathersvq.models.catalogue import Part, Row, SizeList
+    from weathersvq.tally import Tally
 
 SIZE_COLUMNS = (
     "model",
@@ -24,6 +32,72 @@ SIZE_HINT = (
     "[T_in x C x H x W -> T_out]; GMAC: 1e9 multiply-accumulates for the forecast of one window; "
     "difference: ours over the published, rounded figure"
 )
+
+
+def print_scores(console: Console, tally: Tally) -> None:
+    """A table by lead for each variable: area mean and, where the truth is known, errors."""
+    assert tally.first is not None
+    start = tally.first.astype("datetime64[m]")
+    when = str(start) if tally.inits == 1 else f"{tally.inits} inits from {start}"
+    for name, level in tally.fields:
+        entry = variable(name)
+        at = "" if level is None else f" at {level} hPa"
+        table = Table(
+            title=f"{entry.long_name}{at} [{entry.units}], {when} UTC, area-weighted",
+            title_justify="left",
+        )
+        rows = tally.rows(name, level)
+        known = any(row.rmse is not None for row in rows)
+        errors = ("RMSE", "bias", "MAE", "persistence RMSE") if known else ()
+        for column in ("lead [h]", "area mean", *errors):
+            table.add_column(column, justify="right")
+        for row in rows:
+            scores = (row.rmse, row.bias, row.mae, row.persistence_rmse) if known else ()
+            table.add_row(f"{row.lead:g}", _score(row.mean), *map(_score, scores))
+        console.print(table)
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def print_precision(
+    console: Console, apart: Mapping[Channel, Difference], precision: str, inits: int
+) -> None:
+    """What a reduced precision costs, a line for each channel."""
+    for channel, difference in apart.items():
+        units = channel.variable.units
+        console.print(
+            f"{precision} against fp32, first {inits} inits: {channel} differs by at most "
+            f"{difference.largest:.3g} {units}, by {difference.mean:.3g} {units} in the mean "
+            "(all leads and cells, unweighted)",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def print_frame_scores(
+    console: Console, forecast: xr.Dataset, channels: Sequence[str], units: Sequence[str]
+) -> None:
+    """The error of a forecast of frames beside that of the last frame, a line for each channel."""
+    for name, unit in zip(channels, units, strict=True):
+        rmse = float((forecast[f"{name}_error"] ** 2).mean()) ** 0.5
+        still = (forecast[f"{name}_truth"] - forecast[f"{name}_last_input"]) ** 2
+        unchanged = float(still.mean()) ** 0.5
+        console.print(
+            f"{name} [{unit}]: RMSE {rmse:.4g} over {forecast.sizes['window']} windows and "
+            f"{forecast.sizes['lead']} frames, unweighted; copying the last frame {unchanged:.4g}",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
+    """Names and values, such as what a store holds."""
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    console.print(table)
 
 
 def _percent(share: float | None) -> str:

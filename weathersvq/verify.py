@@ -16,7 +16,6 @@ that is NaN where the truth is known is an error, never a gap.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -42,6 +41,8 @@ STATISTICS = (
     "known_area",
     "known_cells",
 )
+# Which share an average over inits weighs each statistic by.
+WEIGHED_BY = {"known_area": (*STATISTICS[:3], *STATISTICS[5:8]), "known_cells": STATISTICS[3:5]}
 METRICS = ("rmse", "bias", "mae", "acc", "mse_unweighted", "mae_unweighted")
 
 
@@ -147,82 +148,31 @@ def persistence(initial_state: xr.Dataset, lead_times: ArrayLike) -> xr.Dataset:
     return forecast.transpose("init_time", "lead_time", ...)
 
 
-@dataclass(frozen=True)
-class ScoreRow:
-    """One lead of the table that is shown after a forecast; variable's units, None where unknown.
+def pooled(statistics: xr.Dataset) -> xr.Dataset:
+    """Statistics of many inits as if of one, so that a long series needs no more memory than a short.
 
-    Attributes:
-        lead: hours.
-        mean: area mean of the forecast, over all inits.
-        rmse, bias, mae: against the truth, area-weighted.
-        persistence_rmse: of the forecast that nothing changes.
-    """
-
-    lead: float
-    mean: float
-    rmse: float | None
-    bias: float | None
-    mae: float | None
-    persistence_rmse: float | None
-
-
-def score_table(
-    forecast: xr.Dataset,
-    name: str,
-    *,
-    level: int | None = None,
-    truth: xr.Dataset | None = None,
-    persistence: xr.Dataset | None = None,
-) -> list[ScoreRow]:
-    """Rows by lead for one variable: area mean and, where the truth is known, scores.
+    `metrics` gives the same of them, also of several concatenated along `init_time`: the shares
+    that weigh an init are added up, everything else is averaged with them.
 
     Args:
-        forecast: as for `verify`.
-        name: short name.
-        level: hPa, for a variable on levels.
-        truth: as for `verify`.
-        persistence: forecast dataset of the same form, from `persistence`.
+        statistics: from `statistics` or from here, dims (statistic, init_time, lead_time[, level]).
 
-    Raises:
-        InputError: as `verify`, but not for a missing truth.
+    Returns:
+        The same dims, `init_time` of length one (the first init).
     """
-    field = _level_of(forecast[name], level)
-    mean = aggregate(
-        field.astype(np.float64), reduce_dims=["init_time", *AREA], weights=_row_weights(field)
-    )
-    valid_time = forecast["init_time"] + forecast["lead_time"]
-    known = _truth_of(forecast, name, truth, valid_time)
-    columns: dict[str, xr.DataArray] = {}
-    if known is not None:
-        known = _level_of(known, level)
-        own = metrics(_area_means(field, known, None).to_dataset(name=name))[name]
-        columns = {metric: own.sel(metric=metric) for metric in ("rmse", "bias", "mae")}
-        if persistence is not None:
-            other = _level_of(persistence[name], level)
-            scored = metrics(_area_means(other, known, None).to_dataset(name=name))[name]
-            columns["persistence_rmse"] = scored.sel(metric="rmse")
-
-    def value(column: str, position: int) -> float | None:
-        if column not in columns or np.isnan(columns[column][position]):
-            return None
-        return float(columns[column][position])
-
-    hours = forecast["lead_time"].values / np.timedelta64(1, "h")
-    return [
-        ScoreRow(
-            lead=float(hour),
-            mean=float(mean[i]),
-            rmse=value("rmse", i),
-            bias=value("bias", i),
-            mae=value("mae", i),
-            persistence_rmse=value("persistence_rmse", i),
-        )
-        for i, hour in enumerate(hours)
-    ]
-
-
-def _level_of(array: xr.DataArray, level: int | None) -> xr.DataArray:
-    return array if level is None else array.sel(level=level)
+    result = {}
+    for name, array in statistics.data_vars.items():
+        parts: dict[str, xr.DataArray] = {}
+        for weight, members in WEIGHED_BY.items():
+            weights = array.sel(statistic=weight, drop=True)
+            for member in members:
+                values = array.sel(statistic=member, drop=True)
+                parts[member] = values.weighted(weights).mean("init_time")
+            parts[weight] = weights.sum("init_time")
+        result[name] = _stack({each: parts[each] for each in STATISTICS}, "statistic")
+    first = statistics["init_time"].values[:1]
+    dataset = xr.Dataset(result).expand_dims(init_time=first)
+    return dataset.transpose("statistic", "init_time", "lead_time", ...)
 
 
 def _row_weights(array: xr.DataArray) -> xr.DataArray:

@@ -21,9 +21,16 @@ import xarray as xr
 from weathersvq.errors import InputError
 from weathersvq.output.form import check_target
 from weathersvq.output.netcdf import from_netcdf, write_netcdf
-from weathersvq.output.stores import from_zarr, write_zarr
+from weathersvq.output.stores import from_zarr, write_zarr, zarr_stream
 
-__all__ = ["check_target", "read_forecast", "write_forecast", "write_netcdf", "write_zarr"]
+__all__ = [
+    "check_target",
+    "read_forecast",
+    "write_forecast",
+    "write_netcdf",
+    "write_zarr",
+    "zarr_stream",
+]
 
 
 def write_forecast(

@@ -98,7 +98,7 @@ def clean(forecast: xr.Dataset) -> xr.Dataset:
     for coordinate in clean.coords.values():
         coordinate.attrs = {}
     for name in clean.data_vars:
-        clean[name] = clean[name].astype(np.float32)
+        clean[name] = clean[name].astype(np.float32, copy=False)
         clean[name].attrs = described(str(name))
     return clean
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -54,32 +56,114 @@ def write_zarr(
         OSError: the disk is full or fails.
     """
     path = check_target(path, overwrite=overwrite, append=append)
+    if not (append and path.exists()):
+        with zarr_stream(path, forecast["init_time"].values, overwrite=True) as write:
+            write(forecast)
+        return path
     dataset = _as_zarr(clean(forecast))
-    old = path if append and path.exists() else None
-    contents: dict[str, Buffer] = {}
-    if old is None:
-        # Made in memory first: zarr's own writer would log a traceback for a full disk.
-        dataset.to_zarr(
-            MemoryStore(contents), mode="w", zarr_format=2, consolidated=True,
-            encoding=_zarr_encoding(dataset),
-        )  # fmt: skip
-    else:
-        contents |= _head(old)
-        with xr.open_zarr(old, consolidated=True, decode_timedelta=True) as stored:
-            _check_appended(dataset, stored, path)
-            dataset.attrs = _joined_attributes(stored.attrs, dataset.attrs)
-        dataset.to_zarr(
-            MemoryStore(contents), mode="a", append_dim="time", zarr_format=2, consolidated=True
-        )
+    contents = _head(path)
+    with xr.open_zarr(path, consolidated=True, decode_timedelta=True) as stored:
+        _check_appended(dataset, stored, path)
+        dataset.attrs = _joined_attributes(stored.attrs, dataset.attrs)
+    dataset.to_zarr(
+        MemoryStore(contents), mode="a", append_dim="time", zarr_format=2, consolidated=True
+    )
     with atomic_path(path) as fresh, disk_errors_name(path, dataset.nbytes):
         fresh.mkdir()
-        if old is not None:
-            _link_pieces(old, fresh, except_for=set(contents))
-        for key, content in contents.items():
-            file = fresh / key
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content.to_bytes())
+        _link_pieces(path, fresh, except_for=set(contents))
+        _write_files(fresh, contents)
     return path
+
+
+@contextmanager
+def zarr_stream(
+    path: Path | str, inits: np.ndarray[Any, Any], *, overwrite: bool = False
+) -> Iterator[Callable[[xr.Dataset], None]]:
+    """Write a forecast part by part; the store is the same as that of the whole at once.
+
+    It has its name when the block ends and all inits are in it; interrupted, nothing is there. Of
+    the store no more is held in memory than the part that is being written.
+
+    Args:
+        path: of the store.
+        inits: (n,) of all parts together.
+
+    Yields:
+        What writes a part: a forecast (see `write_zarr`) of the next inits, in their order.
+
+    Raises:
+        InputError: as `check_target`.
+        ValueError: a part that is not next, or parts that lack; a programming error.
+        OSError: the disk is full or fails.
+    """
+    path = check_target(path, overwrite=overwrite)
+    with atomic_path(path) as fresh:
+        fresh.mkdir()
+        stream = _Stream(fresh, np.asarray(inits).astype("datetime64[ns]"))
+
+        def write(part: xr.Dataset) -> None:
+            with disk_errors_name(path, part.nbytes):
+                stream.write(part)
+
+        yield write
+        if stream.done != stream.inits.size:
+            raise ValueError(f"{stream.done} of {stream.inits.size} inits were written to {path}")
+
+
+class _Stream:
+    """A store in the making.
+
+    Attributes:
+        folder: of the store.
+        inits: of all parts.
+        done: inits that are written.
+        head: metadata and coordinates of the whole store.
+    """
+
+    def __init__(self, folder: Path, inits: np.ndarray[Any, Any]) -> None:
+        self.folder, self.inits = folder, inits
+        self.done = 0
+        self.head: dict[str, Buffer] = {}
+
+    def write(self, part: xr.Dataset) -> None:
+        dataset = _as_zarr(clean(part))
+        here = slice(self.done, self.done + dataset.sizes["time"])
+        if not np.array_equal(dataset["time"].values, self.inits[here]):
+            raise ValueError(f"the part from {dataset['time'].values[0]} on is not the next one")
+        # Made in memory first: zarr's own writer would log a traceback for a full disk.
+        if not self.head:
+            _lazily(dataset, self.inits).to_zarr(
+                MemoryStore(self.head), mode="w", zarr_format=2, consolidated=True, compute=False,
+                encoding=_zarr_encoding(dataset),
+            )  # fmt: skip
+            _write_files(self.folder, self.head)
+        contents = dict(self.head)
+        group = zarr.open_group(MemoryStore(contents), mode="r+", zarr_format=2)
+        for name, field in dataset.data_vars.items():
+            group[str(name)][here] = field.to_numpy()  # type: ignore[index]
+        _write_files(self.folder, {k: v for k, v in contents.items() if k not in self.head})
+        self.done = here.stop
+
+
+def _lazily(dataset: xr.Dataset, inits: np.ndarray[Any, Any]) -> xr.Dataset:
+    """A dataset like this one of all inits, with fields that are not there yet."""
+    fields = {}
+    for name, field in dataset.data_vars.items():
+        shape = (inits.size, *field.shape[1:])
+        # One block, whatever the size: a task for each chunk would be made for nothing.
+        values = dask.array.zeros(shape, dtype=field.dtype, chunks=shape)
+        fields[name] = (field.dims, values, field.attrs)
+    times = dataset["time"].attrs
+    return xr.Dataset(
+        fields, {**dataset.coords, "time": ("time", inits, times)}, dict(dataset.attrs)
+    )
+
+
+def _write_files(folder: Path, contents: Mapping[str, Buffer]) -> None:
+    for key, content in contents.items():
+        file = folder / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.to_bytes())
 
 
 def _as_zarr(forecast: xr.Dataset) -> xr.Dataset:

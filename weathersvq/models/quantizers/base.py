@@ -50,6 +50,10 @@ class Quantizer(nn.Module, ABC):
     @abstractmethod
     def forward(self, z: Tensor) -> Quantized: ...
 
+    def for_inference(self) -> Quantizer:
+        """What gives the same values in evaluation mode, made for that alone; itself by default."""
+        return self
+
     def diagnose(self, z: Tensor) -> dict[str, Tensor]:
         """How the codebook is used for `z` (B, T, D, H, W), in bounded memory and nothing changed.
 

@@ -157,6 +157,11 @@ class SVQ(Quantizer):
             return Folded(weight=codes @ self.regress.weight, bias=codes @ self.regress.bias)
 
     @torch.no_grad()
+    def for_inference(self) -> Quantizer:
+        """Folded once and for all; the post-ReLU variant, which cannot be folded, as it is."""
+        return self if self.config.variant == "post_relu" else FoldedSVQ(self)
+
+    @torch.no_grad()
     def weights(self, z: Tensor, chunk: int = 4096) -> Iterator[Tensor]:
         """The regression weights W, which the forward pass never makes, a part at a time.
 
@@ -226,3 +231,26 @@ class SVQ(Quantizer):
     def extra_repr(self) -> str:
         config = self.config
         return f"variant={config.variant}, codes={config.codebook_size}, frozen={config.frozen}"
+
+
+class FoldedSVQ(Quantizer):
+    """SVQ for forecasts: two plain layers (one, in the one-layer variant), and no codes any more.
+
+    Args:
+        quantizer: whose present weights are folded.
+    """
+
+    Config = SVQConfig
+    reference = SVQ.reference
+
+    def __init__(self, quantizer: SVQ) -> None:
+        folded = quantizer.fold()
+        channels, hidden = folded.weight.shape
+        super().__init__(channels, quantizer.config)
+        self.project = quantizer.project
+        self.combine = nn.Linear(hidden, channels)
+        self.combine.load_state_dict({"weight": folded.weight, "bias": folded.bias})
+
+    def forward(self, z: Tensor) -> Quantized:
+        """(B, T, D, H, W) -> quantized maps of the same shape."""
+        return Quantized(values=self.combine(self.project(z.movedim(2, -1))).movedim(-1, 2))
