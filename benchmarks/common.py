@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from weathersvq.memory import peak_memory_mib
+
+__all__ = [
+    "Row", "interleaved_seconds", "output_of", "paired_ratio", "peak_memory_mib",
+    "peak_memory_of", "print_rows",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,18 +69,6 @@ def interleaved_seconds(
 def paired_ratio(values: Sequence[float], against: Sequence[float]) -> float:
     """Median of the quotients by round: steadier than the quotient of medians on a busy machine."""
     return statistics.median(a / b for a, b in zip(values, against, strict=True))
-
-
-def peak_memory_mib() -> float:
-    """Highest resident memory of this process so far, imports included."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not getrusage: on Linux its figure starts from the parent's.
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def output_of(script: str, *arguments: str) -> str:

@@ -15,7 +15,7 @@ PACKAGE = Path(weathersvq.__file__).parent
 
 # From the bottom: a module imports from its own floor or from those below.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "schema", "atomic", "bundled", "ranks"),
+    ("errors", "schema", "atomic", "bundled", "ranks", "memory"),
     ("variables", "grid", "models"),
     (
         "data",

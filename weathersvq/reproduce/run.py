@@ -9,7 +9,6 @@ cut off goes on.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from weathersvq.data.normalize import Normalization
 from weathersvq.device import choose_device
 from weathersvq.errors import InputError
 from weathersvq.image_metrics import FrameScores
+from weathersvq.memory import peak_memory_mib
 from weathersvq.models.forecaster import Forecaster, rollout
 from weathersvq.reproduce.runner import EXPERIMENT_FILE, MAPS_FILE, RESULT_FILE, RESULT_FORMAT
 from weathersvq.runs import METRICS_FILE
@@ -158,11 +158,9 @@ def run(folder: Path) -> None:
 
 def _peak_memory_mib(folder: Path) -> int:
     """Of this process, or of an earlier one that trained where this one only scores again."""
-    # Kilobytes on Linux.
-    own = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     path = folder / RESULT_FILE
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return max(own, before.get("peak_memory_mib", 0))
+    return max(round(peak_memory_mib()), before.get("peak_memory_mib", 0))
 
 
 def _training_seconds(folder: Path) -> float:
