@@ -19,8 +19,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("variables", "grid", "models"),
     ("data", "output", "verify", "tally", "image_metrics", "maps", "config"),
     ("batches", "checkpoint", "device", "series", "inference", "labels"),
-    ("train", "runs", "forecast", "progress", "tables", "reproduce", "frame_forecast"),
-    ("evaluate", "inspect", "stream"),
+    ("train", "runs", "forecast", "progress", "reproduce", "frame_forecast"),
+    ("evaluate", "inspect", "stream", "export", "tables"),
     ("cli",),
 )
 BOTH_MEET = {"batches", "train", "forecast", "frame_forecast", "checkpoint"}
