@@ -30,8 +30,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "covering",
     ),
     ("batches", "checkpoint", "device", "series", "inference", "labels"),
-    ("train", "runs", "forecast", "progress", "tables", "reproduce", "frame_forecast"),
-    ("evaluate", "inspect", "stream"),
+    ("train", "runs", "forecast", "progress", "reproduce", "frame_forecast"),
+    ("evaluate", "inspect", "stream", "export", "tables"),
     ("cli",),
 )
 BOTH_MEET = {"batches", "train", "forecast", "frame_forecast", "checkpoint"}

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from weathersvq import batches as room
-from weathersvq.batches import Batches, frame_reader, normalized, physical
+from weathersvq.batches import Batches, frame_reader, normalized, some_inputs
 from weathersvq.data.normalize import fit_normalization
 from weathersvq.data.windows import Offsets, Period, window_origins
 from weathersvq.errors import InputError
@@ -42,9 +42,10 @@ def test_a_batch_holds_the_frames_of_its_windows(dataset: xr.Dataset, memory_lim
     assert batch.inputs.shape == (4, 3, 2, 32, 64)
     assert batch.targets.shape == (4, 2, 2, 32, 64)
     # Window 1 has its origin at time 3: inputs are times 1, 2, 3 and targets 4, 5.
-    inputs = physical(batch.inputs[1], normalization)
+    mean, std = normalization.scale()
+    inputs = batch.inputs[1].numpy() * std + mean
     np.testing.assert_allclose(inputs[:, 0], dataset.t2m[1:4], atol=1e-3)
-    targets = physical(batch.targets[1], normalization)
+    targets = batch.targets[1].numpy() * std + mean
     np.testing.assert_allclose(targets[:, 1], dataset.u10[4:6], atol=1e-4)
 
 
@@ -54,7 +55,17 @@ def test_normalising_and_back(dataset: xr.Dataset) -> None:
     tensor = normalized(values, normalization)
     assert float(tensor.mean()) == pytest.approx(0, abs=1e-4)
     assert float(tensor.std()) == pytest.approx(1, abs=1e-4)
-    np.testing.assert_allclose(physical(tensor, normalization), values, atol=1e-3)
+    mean, std = normalization.scale()
+    np.testing.assert_allclose(tensor.numpy() * std + mean, values, atol=1e-3)
+
+
+def test_some_inputs_from_all_over_the_data(dataset: xr.Dataset) -> None:
+    normalization = fit_normalization(dataset, parse_channels("t2m,u10"), Period.parse("2016"))
+    found = some_inputs(dataset, normalization, OFFSETS, 3)
+    assert found.shape == (3, 3, 2, 32, 64)
+    # Inputs at -2 to 0, targets at 1 and 2: origins reach from 2 to the last but two.
+    np.testing.assert_array_equal(found[0, :, 0], dataset.t2m[:3])
+    np.testing.assert_array_equal(found[2, :, 1], dataset.u10[-5:-2])
 
 
 def test_every_window_once_in_an_order_that_epoch_and_seed_decide(dataset: xr.Dataset) -> None:

@@ -20,12 +20,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weathersvq.data.canonical import load_fields
+from weathersvq.data.canonical import load_fields, time_step
 from weathersvq.data.channels import stack_channels
 from weathersvq.data.frames.base import Frames as Pictures
 from weathersvq.data.normalize import Normalization
 from weathersvq.data.pieces import time_pieces
-from weathersvq.data.windows import Offsets, good_times
+from weathersvq.data.windows import Offsets, find_windows, good_times
 from weathersvq.errors import InputError
 from weathersvq.ranks import Ranks
 from weathersvq.variables import parse_channels
@@ -57,10 +57,23 @@ def normalized(values: NDArray[np.float32], normalization: Normalization) -> Ten
     return torch.from_numpy((values - mean) / std)
 
 
-def physical(values: Tensor, normalization: Normalization) -> NDArray[np.float32]:
-    """Normalised (..., C, H, W) to physical array of the same shape."""
-    mean, std = normalization.scale()
-    return values.detach().float().cpu().numpy() * std + mean
+def some_inputs(
+    dataset: xr.Dataset, normalization: Normalization, offsets: Offsets, count: int
+) -> NDArray[np.float32]:
+    """Inputs of a few windows spread over a dataset, (count or fewer, T_in, C, H, W), physical units.
+
+    Args:
+        dataset: canonical dataset.
+        normalization: names the channels.
+        offsets: of inputs and targets, in steps.
+        count: windows wanted.
+    """
+    times, step = dataset["time"].values.astype("datetime64[s]"), time_step(dataset)
+    origins = find_windows(times, step, offsets, usable=good_times(dataset)).origins
+    origins = origins[np.unique(np.linspace(0, origins.size - 1, count, dtype=int))]
+    stacked = stack_channels(dataset, parse_channels(normalization.channels))
+    windows = [stacked.isel(time=origin + np.asarray(offsets.inputs)) for origin in origins]
+    return np.stack([load_fields(window).to_numpy() for window in windows])
 
 
 @dataclass(frozen=True, eq=False)

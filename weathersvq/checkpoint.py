@@ -26,6 +26,7 @@ from weathersvq.errors import InputError
 from weathersvq.grid import Grid, PixelGrid
 from weathersvq.models import build_model
 from weathersvq.models.forecaster import Forecaster, Shape
+from weathersvq.variables import parse_channels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +79,14 @@ class Checkpoint:
         return parse_step(self.experiment.data.step)
 
     @property
+    def units(self) -> dict[str, str]:
+        """Units by channel; empty where they are not known, as of pictures."""
+        names = self.normalization.channels
+        if isinstance(self.grid, PixelGrid):
+            return dict.fromkeys(names, "")
+        return {str(channel): channel.variable.units for channel in parse_channels(names)}
+
+    @property
     def shape(self) -> Shape:
         channels = len(self.normalization.channels)
         return model_shape(self.experiment.data, self.grid, channels)
@@ -98,9 +107,9 @@ class Checkpoint:
             ) from error
         return model.eval()
 
-    def save(self, path: str | Path) -> None:
-        """Write the file, whole or not at all."""
-        metadata = {
+    def metadata(self) -> dict[str, Any]:
+        """All but the weights, for JSON."""
+        return {
             "format": FORMAT,
             "version": self.version,
             "config": self.experiment.to_dict(),
@@ -119,8 +128,11 @@ class Checkpoint:
             "training_data": dict(self.training_data),
             "scores": dict(self.scores),
         }
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, whole or not at all."""
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.weights.items()}
-        content = save(tensors, metadata={_KEY: json.dumps(metadata, allow_nan=False)})
+        content = save(tensors, metadata={_KEY: json.dumps(self.metadata(), allow_nan=False)})
         with atomic_path(Path(path)) as temporary:
             temporary.write_bytes(content)
 

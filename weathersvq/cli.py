@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    import xarray as xr
     from rich.console import Console
 
     from weathersvq.checkpoint import Checkpoint
@@ -63,10 +62,10 @@ def forecast(
 ) -> None:
     """Forecast from one or several initial times, with maps and scores."""
     from weathersvq.data.windows import parse_step
-    from weathersvq.forecast import ForecastJob, choose_channels, parse_inits
+    from weathersvq.forecast import ForecastJob, choose_channels, open_for, parse_inits
     from weathersvq.inference import parse_precision
     from weathersvq.output import check_target
-    from weathersvq.stream import forecast_targets, write_job
+    from weathersvq.stream import draw_maps, forecast_targets, write_job
 
     checkpoint = _open_model(model)
     if checkpoint.experiment.data.kind == "frames":
@@ -81,19 +80,12 @@ def forecast(
         check_target(target, overwrite=replace)
     channels = choose_channels(checkpoint, var)
 
-    from weathersvq.data.sources import open_source
     from weathersvq.progress import CountLine
     from weathersvq.tables import print_precision, print_scores
-    from weathersvq.variables import parse_channels
 
     console = _console()
-    dataset = open_source(
-        source,
-        parse_channels(checkpoint.normalization.channels),
-        grid=checkpoint.field_grid if checkpoint.field_grid.is_global else None,
-    )
     job = ForecastJob(
-        checkpoint, dataset, inits, channels=channels, lead=longest, device=device,
+        checkpoint, open_for(checkpoint, source), inits, channels=channels, lead=longest, device=device,
         precision=reduced, compiled=compile_,
     )  # fmt: skip
     if reduced != "fp32":
@@ -101,7 +93,7 @@ def forecast(
     with CountLine("inits") as line:
         done = write_job(job, targets, overwrite=replace, report=line)
     print_scores(console, done.tally)
-    drawn = _draw_maps(done.first, targets[0]) if maps else []
+    drawn = draw_maps(done.first, targets[0]) if maps else []
     if len(targets) > MOST_FILES_NAMED:
         console.print(
             f"wrote {len(targets)} files {targets[0]} to {targets[-1]}",
@@ -385,6 +377,31 @@ def inspect(
 
 
 @app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="`bundled`, or a checkpoint (.safetensors).")],
+    to: Annotated[str, typer.Option(help="torch-export (.pt2) or onnx (.onnx).")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file; named as the checkpoint if not given.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Data to compare on; the sample if it fits the model.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Turn a model into a file for other programs: physical units in and out, any number of windows."""
+    from weathersvq.export import export_model, export_target, real_inputs
+    from weathersvq.tables import print_checks
+
+    checkpoint = _open_model(model)
+    path = export_target(checkpoint.name, to, out, overwrite=overwrite)
+    real = real_inputs(checkpoint, source)
+    checks = export_model(checkpoint, to, path, real=real, overwrite=overwrite)
+    console = _console()
+    print_checks(console, checks, checkpoint.units)
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def models(
     name: Annotated[
         str | None,
@@ -482,28 +499,6 @@ def _forecast_frames(
     print_frame_scores(console, result, series.channels, series.units)
     write_frames(result, path, overwrite=overwrite or out is None)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-
-
-def _draw_maps(forecast: xr.Dataset, target: Path) -> list[Path]:
-    """Maps of the first init's last lead, beside the forecast file."""
-    from weathersvq.maps import error_map, forecast_map, save_figure
-    from weathersvq.tally import forecast_fields
-
-    written = []
-    init, lead = forecast["init_time"].values[0], forecast["lead_time"].values[-1]
-    fields = forecast_fields(forecast)
-    for name, level in fields:
-        stem = target.with_suffix("").name
-        if len(fields) > 1:
-            stem += f"_{name}" + ("" if level is None else str(level))
-        drawings = {"forecast": forecast_map}
-        if f"{name}_error" in forecast:
-            drawings["error"] = error_map
-        for kind, draw in drawings.items():
-            path = target.with_name(f"{stem}_{kind}.png")
-            save_figure(draw(forecast, name, init=init, lead=lead, level=level), path)
-            written.append(path)
-    return written
 
 
 def main() -> None:

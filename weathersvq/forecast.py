@@ -16,6 +16,7 @@ from weathersvq.data.canonical import time_step
 from weathersvq.data.channels import available_channels, stack_channels
 from weathersvq.data.checks import check_values
 from weathersvq.data.rolling import RollingFrames
+from weathersvq.data.sources import open_source
 from weathersvq.data.windows import parse_step, parse_time
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
@@ -83,6 +84,16 @@ def choose_channels(checkpoint: Checkpoint, wanted: str | None) -> tuple[Channel
             )
         chosen += matches
     return tuple(chosen)
+
+
+def open_for(checkpoint: Checkpoint, source: str) -> xr.Dataset:
+    """A source as a canonical dataset of the model's channels, on its grid if that is global.
+
+    Raises:
+        InputError, OSError: see `open_source`.
+    """
+    grid = checkpoint.field_grid if checkpoint.field_grid.is_global else None
+    return open_source(source, parse_channels(checkpoint.normalization.channels), grid=grid)
 
 
 def check_fit(checkpoint: Checkpoint, dataset: xr.Dataset) -> None:

@@ -76,10 +76,10 @@ class InferenceForm(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, fields: Tensor) -> Tensor:
-        """(B, T_in, C, H, W) -> (B, steps, C, H, W), physical units, float32."""
+        """(B, T_in, C, H, W) -> (B, steps, C, H, W), physical units, in the input's precision."""
         with self._reduced():
             y = rollout(self.network, (fields - self.mean) / self.std, self.steps)
-        return y.float() * self.std + self.mean
+        return y.to(fields.dtype) * self.std + self.mean
 
     def predict(self, fields: NDArray[np.float32], batch_size: int = 16) -> NDArray[np.float32]:
         """As `forward` for any number of windows, `batch_size` at a time, on the form's device.

@@ -14,6 +14,7 @@ from weathersvq.variables import Channel, variable
 if TYPE_CHECKING:
     import xarray as xr
 
+    from weathersvq.export import Checked
     from weathersvq.inference import Difference
     from weathersvq.models.catalogue import Part, Row, SizeList
     from weathersvq.tally import Tally
@@ -61,16 +62,40 @@ def _score(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
+def _unit(units: str) -> str:
+    """Behind a number; nothing for shares, which CF gives the unit 1."""
+    return "" if units in ("", "1") else f" {units}"
+
+
 def print_precision(
     console: Console, apart: Mapping[Channel, Difference], precision: str, inits: int
 ) -> None:
     """What a reduced precision costs, a line for each channel."""
     for channel, difference in apart.items():
-        units = channel.variable.units
+        unit = _unit(channel.variable.units)
         console.print(
             f"{precision} against fp32, first {inits} inits: {channel} differs by at most "
-            f"{difference.largest:.3g} {units}, by {difference.mean:.3g} {units} in the mean "
+            f"{difference.largest:.3g}{unit}, by {difference.mean:.3g}{unit} in the mean "
             "(all leads and cells, unweighted)",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def print_checks(console: Console, checks: Sequence[Checked], channels: Mapping[str, str]) -> None:
+    """How near an exported model is to the original; units of each channel by its name."""
+    if not checks:
+        console.print(
+            "not compared with the original: that needs onnxruntime, which is not installed; "
+            "pip install 'weathersvq[export]'",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+    for check in checks:
+        apart = ", ".join(
+            f"{name} {value:.1g}{_unit(unit)}"
+            for (name, unit), value in zip(channels.items(), check.apart, strict=True)
+        )
+        console.print(
+            f"compared with the original on {check.windows}, largest differences: {apart}",
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
 

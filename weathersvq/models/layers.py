@@ -262,11 +262,18 @@ class SelfAttention(nn.Module):
             x: N tokens.
             bias: added before the softmax, broadcast to (..., heads, N of queries, N of keys).
         """
-        # (3, ..., heads, N, C / heads)
         separate = self.queries_keys_values(x).unflatten(-1, (3, self.heads, -1))
-        queries, keys, values = separate.movedim(-3, 0).transpose(-2, -3).unbind(0)
+        # (3, B, ..., heads, N, C / heads)
+        separate = separate.movedim(-3, 0).transpose(-2, -3)
+        groups = separate.shape[2:-2]
+        if len(groups) > 1:
+            # Attention knows one axis beside the samples: groups of tokens stand with the heads.
+            separate = separate.flatten(2, -3)
+            if bias is not None:
+                bias = bias.expand(*groups, *bias.shape[-2:]).flatten(0, -3)
+        queries, keys, values = separate.unbind(0)
         seen = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-        return self.drop(self.after(seen.transpose(-2, -3).flatten(-2)))
+        return self.drop(self.after(seen.unflatten(1, groups).transpose(-2, -3).flatten(-2)))
 
 
 class GlobalAttention(SelfAttention):

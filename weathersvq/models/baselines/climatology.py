@@ -46,4 +46,4 @@ class Climatology(Forecaster):
 
     def advance(self, x: Tensor) -> tuple[Tensor, Losses]:
         """(B, T_in, C_in, H, W) -> (B, T_out, C_out, H, W)."""
-        return self.mean.expand(len(x), *self.mean.shape), {}
+        return self.mean.expand(x.shape[0], *self.mean.shape), {}

@@ -73,7 +73,7 @@ class ConvLSTM(Recurrent):
         self.read_out = nn.Conv2d(config.hidden, channels, kernel_size=1, bias=False)
 
     def start(self, frame: Tensor) -> State:
-        zeros = frame.new_zeros(len(frame), self.hidden, *frame.shape[2:])
+        zeros = frame.new_zeros(frame.shape[0], self.hidden, *frame.shape[2:])
         return [(zeros, zeros)] * len(self.cells)
 
     def advance_frame(self, frame: Tensor, state: State) -> tuple[Tensor, State, Losses]:

@@ -202,7 +202,7 @@ class DMVFN(Forecaster):
             weight = self.config.decay ** (len(others) - index)
             alone_picture = self._picture(before, last, alone)
             own = own + weight * criterion(alone_picture, self.border.crop(truth))
-        y = self._picture(before, last, blend).unflatten(0, (len(x), count))
+        y = self._picture(before, last, blend).unflatten(0, (x.shape[0], count))
         out_steps = targets.shape[1]
         early, late = y.split([count - out_steps, out_steps], dim=1)
         losses: Losses = {"blocks": own * count / out_steps}
@@ -214,8 +214,8 @@ class DMVFN(Forecaster):
         """Flows and mask after each block, as they are, and as they were had all taken this one."""
         height, width = before.shape[2:]
         passed = self._route(before, last)
-        flow = before.new_zeros(len(before), FLOWS, height, width)
-        mask = before.new_zeros(len(before), 1, height, width)
+        flow = before.new_zeros(before.shape[0], FLOWS, height, width)
+        mask = before.new_zeros(before.shape[0], 1, height, width)
         warped = (before, last)
         for index, block in enumerate(self.blocks):
             taken = passed[:, index, None, None, None]

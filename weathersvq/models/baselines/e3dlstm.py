@@ -198,7 +198,7 @@ class E3DLSTM(Recurrent):
         self.read_out = nn.Conv2d(WINDOW * config.hidden, channels, kernel_size=1, bias=False)
 
     def start(self, frame: Tensor) -> State:
-        zeros = frame.new_zeros(len(frame), self.hidden, WINDOW, *frame.shape[2:])
+        zeros = frame.new_zeros(frame.shape[0], self.hidden, WINDOW, *frame.shape[2:])
         layers = range(len(self.cells))
         return State(
             torch.zeros_like(frame), [zeros for _ in layers], [[zeros] for _ in layers], zeros

@@ -146,7 +146,7 @@ class MAU(Recurrent):
         self.read_out = nn.Conv2d(hidden, channels, kernel_size=1)
 
     def start(self, frame: Tensor) -> State:
-        zeros = frame.new_zeros(len(frame), self.config.hidden, *self.size)
+        zeros = frame.new_zeros(frame.shape[0], self.config.hidden, *self.size)
         layers, past = range(len(self.cells)), [zeros] * self.config.history
         return State([zeros for _ in layers], [past for _ in layers], [past for _ in layers])
 

@@ -148,7 +148,7 @@ class MIM(Recurrent):
         self.read_out = nn.Conv2d(hidden, channels, kernel_size=1, bias=False)
 
     def start(self, frame: Tensor) -> State:
-        zeros = frame.new_zeros(len(frame), self.hidden, *frame.shape[2:])
+        zeros = frame.new_zeros(frame.shape[0], self.hidden, *frame.shape[2:])
         layers = [zeros] * (len(self.layers) + 1)
         above = [zeros] * len(self.layers)
         return State(layers, layers, zeros, above, [(zeros, zeros)] * len(above), begun=False)

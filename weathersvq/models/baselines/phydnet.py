@@ -185,7 +185,7 @@ class PhyDNet(Recurrent):
         height, width = (length // self.config.shrink for length in frame.shape[2:])
 
         def zeros(channels: int) -> Tensor:
-            return frame.new_zeros(len(frame), channels, height, width)
+            return frame.new_zeros(frame.shape[0], channels, height, width)
 
         return State(zeros(LATENT), [(zeros(own), zeros(own)) for own in RESIDUAL_WIDTHS])
 

@@ -114,7 +114,7 @@ class PredNet(Recurrent):
             (frame.shape[2] >> level, frame.shape[3] >> level) for level in range(len(self.widths))
         ]
         zeros = [
-            frame.new_zeros(len(frame), width, *size)
+            frame.new_zeros(frame.shape[0], width, *size)
             for width, size in zip(self.widths, sizes, strict=True)
         ]
         return self._expect(zeros, zeros, [torch.cat([each, each], dim=1) for each in zeros])

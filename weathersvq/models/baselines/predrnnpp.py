@@ -125,7 +125,7 @@ class PredRNNpp(Recurrent):
         self.read_out = nn.Conv2d(config.hidden, channels, kernel_size=1, bias=False)
 
     def start(self, frame: Tensor) -> State:
-        zeros = frame.new_zeros(len(frame), self.hidden, *frame.shape[2:])
+        zeros = frame.new_zeros(frame.shape[0], self.hidden, *frame.shape[2:])
         return State([zeros] * len(self.cells), [zeros] * len(self.cells), zeros, zeros)
 
     def advance_frame(self, frame: Tensor, state: State) -> tuple[Tensor, State, Losses]:

@@ -69,6 +69,17 @@ class Lookup(Quantizer):
         counts = count_codes(codes, self.size)
         return Quantized(values, losses, codes, diagnose_codes(counts, self.codebooks))
 
+    def for_inference(self) -> Quantizer:
+        """Itself; that codebooks have their first values is settled, and not asked at every call.
+
+        A flag in a tensor would keep the forecast from being exported.
+        """
+        for part in self.module.modules():
+            if "initted" in part._buffers and bool(part.get_buffer("initted")):
+                del part._buffers["initted"]
+                part.initted = True  # type: ignore[assignment]
+        return self
+
     @torch.no_grad()
     def diagnose(self, z: Tensor) -> dict[str, Tensor]:
         """Perplexity and usage over all of `z`, sample by sample; no codebook learns from it."""
