@@ -11,7 +11,6 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from weathersvq.batches import physical
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.config import Experiment
 from weathersvq.grid import Grid, PixelGrid
@@ -96,8 +95,9 @@ def strips(shown: Shown) -> Part:
     batches = series.batches(checkpoint.normalization, "test", 1)
     # The middle of the test period: no corner case of its beginning.
     batch = next(b for n, b in enumerate(batches) if n == len(batches) // 2)
-    predicted = physical(checkpoint.build()(batch.inputs), checkpoint.normalization)[0, :, 0]
-    truth = physical(batch.targets, checkpoint.normalization)[0, :, 0]
+    mean, std = checkpoint.normalization.scale()
+    forecast = checkpoint.build()(batch.inputs)
+    predicted, truth = ((each.numpy() * std + mean)[0, :, 0] for each in (forecast, batch.targets))
     leads = _chosen(len(truth))
     channel, unit = run.result["channels"][0], run.result["units"][0]
     low, high = float(truth.min()), float(truth.max())
