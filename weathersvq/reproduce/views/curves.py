@@ -7,6 +7,7 @@ import statistics
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.models.size import measure
@@ -53,6 +54,8 @@ def curves(shown: Shown) -> Part:
                 )  # fmt: skip
     _finish(left, "epoch", f"validation RMSE of {channel} [{unit}], unweighted")
     _finish(right, "epoch", "perplexity of the codebook [codes]")
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if right.lines:
         right.set_yscale("log")
     figure.legend(
