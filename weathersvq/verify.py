@@ -20,8 +20,6 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
-from scores.continuous import additive_bias, mae, mse
-from scores.processing import aggregate
 
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
@@ -164,11 +162,9 @@ def pooled(statistics: xr.Dataset) -> xr.Dataset:
     for name, array in statistics.data_vars.items():
         parts: dict[str, xr.DataArray] = {}
         for weight, members in WEIGHED_BY.items():
-            weights = array.sel(statistic=weight, drop=True)
-            for member in members:
-                values = array.sel(statistic=member, drop=True)
-                parts[member] = values.weighted(weights).mean("init_time")
-            parts[weight] = weights.sum("init_time")
+            means = _mean_over_inits(array, weight)
+            parts |= {member: means[member] for member in members}
+            parts[weight] = array.sel(statistic=weight, drop=True).sum("init_time")
         result[name] = _stack({each: parts[each] for each in STATISTICS}, "statistic")
     first = statistics["init_time"].values[:1]
     dataset = xr.Dataset(result).expand_dims(init_time=first)
@@ -218,6 +214,10 @@ def _area_means(
     forecast: xr.DataArray, truth: xr.DataArray, normal: xr.DataArray | None
 ) -> xr.DataArray:
     """Dims (statistic, init_time, lead_time[, level])."""
+    # Here, as it takes half a second, which a forecast whose truth is not known does without.
+    from scores.continuous import additive_bias, mae, mse
+    from scores.processing import aggregate
+
     known = truth.notnull()
     lost = forecast.isnull() & known
     if bool(lost.any()):
@@ -258,10 +258,9 @@ def _area_means(
 def _mean_over_inits(array: xr.DataArray, weight: str) -> dict[str, xr.DataArray]:
     """Name of a statistic -> its mean over the inits, each counting as much as is known of it."""
     weights = array.sel(statistic=weight, drop=True)
-    return {
-        str(name): array.sel(statistic=name, drop=True).weighted(weights).mean("init_time")
-        for name in array["statistic"].values
-    }
+    # All statistics at once: where one is NaN, its own weights do not count.
+    means = array.weighted(weights).mean("init_time")
+    return {str(name): means.sel(statistic=name, drop=True) for name in array["statistic"].values}
 
 
 def _stack(parts: dict[str, xr.DataArray], dim: str) -> xr.DataArray:
