@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from scores.continuous import additive_bias, mae, mse
+from scores.processing import aggregate
 
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
-from weathersvq.verify import METRICS, metrics, persistence, pooled, statistics, verify
+from weathersvq.verify import (
+    METRICS,
+    _area_means,
+    metrics,
+    persistence,
+    pooled,
+    statistics,
+    verify,
+)
 
 # Rows 90S-30S, 30S-30N, 30N-90N. Their areas are differences of the sine of latitude: 0.5, 1, 0.5
 # of a total of 2, so that the weights (mean one) are 0.75, 1.5, 0.75 and the shares 1/4, 1/2, 1/4.
@@ -230,3 +241,41 @@ def test_pooled_parts_score_as_the_whole(sizes: tuple[int, ...]) -> None:
     assert total is not None
     xr.testing.assert_allclose(metrics(total), whole)
     assert np.isfinite(whole["t2m"]).all()
+
+
+@pytest.mark.parametrize("unknown", [0.0, 0.3])
+def test_the_statistics_of_the_library_scores(unknown: float) -> None:
+    generator = np.random.default_rng(1)
+    # More maps than a block holds, and an init of which nothing is known.
+    forecast = make_forecast(
+        generator.normal(size=(5, 7, 3)), 280 + generator.normal(size=(5, 7, 3, 4))
+    )
+    truth = forecast["t2m_truth"]
+    if unknown:
+        truth.values[generator.random(truth.shape) < unknown] = np.nan
+        truth.values[3] = np.nan
+    normal = truth.copy(data=280 + generator.normal(size=truth.shape))
+    found = _area_means(forecast["t2m"], truth, normal)
+    error = (forecast["t2m"].astype(float) - truth).astype(float)
+    weights = xr.DataArray(GRID.area_weights(), {"latitude": GRID.latitude})
+    area = ["latitude", "longitude"]
+    pair = (forecast["t2m"].astype(float), truth.astype(float))
+    weighed: dict[str, Any] = {"reduce_dims": area, "weights": weights}
+    predicted, true = ((each - normal).where(truth.notnull()) for each in pair)
+    expected = {
+        "squared_error": mse(*pair, **weighed),
+        "absolute_error": mae(*pair, **weighed),
+        "error": additive_bias(*pair, **weighed),
+        "squared_error_unweighted": mse(*pair, reduce_dims=area),
+        "absolute_error_unweighted": mae(*pair, reduce_dims=area),
+        "anomaly_product": aggregate(predicted * true, **weighed),
+        "forecast_anomaly_squared": aggregate(predicted**2, **weighed),
+        "truth_anomaly_squared": aggregate(true**2, **weighed),
+        "known_area": aggregate(error.notnull().astype(float), **weighed),
+        "known_cells": error.notnull().mean(area),
+    }
+    assert list(found["statistic"].values) == list(expected)
+    for name, values in expected.items():
+        one = found.sel(statistic=name)
+        assert one.dims == ("init_time", "lead_time")
+        np.testing.assert_allclose(one, values, rtol=1e-9, atol=1e-12, err_msg=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 # More files than these are not named one by one.
 MOST_FILES_NAMED = 20
+
+# New objects after which garbage is looked for.
+GARBAGE_THRESHOLD = 50_000
 
 app = typer.Typer(
     name="weathersvq",
@@ -503,6 +507,9 @@ def _forecast_frames(
 
 def main() -> None:
     """Entry point: a user's mistake ends in one line and exit code 2, a fault of the world in 1."""
+    # Imports make a million objects that stay; to look them through for garbage as often as Python
+    # does takes a fifth of the start-up.
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
     from weathersvq.errors import InputError
 
     try:

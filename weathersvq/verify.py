@@ -1,10 +1,11 @@
 """The step after output: how good a forecast was.
 
 Two stages, kept apart. `statistics` gives means over the area for each init and lead, of things
-that can be averaged further (squared error, not its root), with the `scores` library. `metrics`
-averages them over the inits and only then takes roots and ratios. `verify` does both; for more
-inits than fit in memory, concatenate the statistics of several forecasts along `init_time` and
-call `metrics`.
+that can be averaged further (squared error, not its root). `metrics` averages them over the inits
+and only then takes roots and ratios. `verify` does both; for more inits than fit in memory,
+concatenate the statistics of several forecasts along `init_time`, or their `pooled` ones, and call
+`metrics`. Statistics are computed here, in a tenth of the time that the library `scores` takes, so
+that a long forecast is not held up by them; the tests hold them against that library.
 
 Area means are weighted with the exact areas of the grid's rows. The paper's MSE and MAE are plain
 means over all grid cells and go by their own names, `mse_unweighted` and `mae_unweighted`.
@@ -16,33 +17,33 @@ that is NaN where the truth is known is an error, never a gap.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
-from scores.continuous import additive_bias, mae, mse
-from scores.processing import aggregate
+from numpy.typing import ArrayLike, NDArray
 
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 
 AREA = ("latitude", "longitude")
 
+ANOMALY_STATISTICS = ("anomaly_product", "forecast_anomaly_squared", "truth_anomaly_squared")
 STATISTICS = (
     "squared_error",
     "absolute_error",
     "error",
     "squared_error_unweighted",
     "absolute_error_unweighted",
-    "anomaly_product",
-    "forecast_anomaly_squared",
-    "truth_anomaly_squared",
+    *ANOMALY_STATISTICS,
     # Shares of the area and of the cells where the truth is known: weights for further averages.
     "known_area",
     "known_cells",
 )
 # Which share an average over inits weighs each statistic by.
-WEIGHED_BY = {"known_area": (*STATISTICS[:3], *STATISTICS[5:8]), "known_cells": STATISTICS[3:5]}
+WEIGHED_BY = {"known_area": (*STATISTICS[:3], *ANOMALY_STATISTICS), "known_cells": STATISTICS[3:5]}
+# Maps whose statistics are computed at a time.
+BLOCK_MAPS = 16
 METRICS = ("rmse", "bias", "mae", "acc", "mse_unweighted", "mae_unweighted")
 
 
@@ -164,20 +165,13 @@ def pooled(statistics: xr.Dataset) -> xr.Dataset:
     for name, array in statistics.data_vars.items():
         parts: dict[str, xr.DataArray] = {}
         for weight, members in WEIGHED_BY.items():
-            weights = array.sel(statistic=weight, drop=True)
-            for member in members:
-                values = array.sel(statistic=member, drop=True)
-                parts[member] = values.weighted(weights).mean("init_time")
-            parts[weight] = weights.sum("init_time")
+            means = _mean_over_inits(array, weight)
+            parts |= {member: means[member] for member in members}
+            parts[weight] = array.sel(statistic=weight, drop=True).sum("init_time")
         result[name] = _stack({each: parts[each] for each in STATISTICS}, "statistic")
     first = statistics["init_time"].values[:1]
     dataset = xr.Dataset(result).expand_dims(init_time=first)
     return dataset.transpose("statistic", "init_time", "lead_time", ...)
-
-
-def _row_weights(array: xr.DataArray) -> xr.DataArray:
-    """(latitude,) exact relative areas of the rows."""
-    return xr.DataArray(Grid.of(array).area_weights(), {"latitude": array["latitude"].values})
 
 
 def _truth_of(
@@ -218,50 +212,88 @@ def _area_means(
     forecast: xr.DataArray, truth: xr.DataArray, normal: xr.DataArray | None
 ) -> xr.DataArray:
     """Dims (statistic, init_time, lead_time[, level])."""
-    known = truth.notnull()
-    lost = forecast.isnull() & known
-    if bool(lost.any()):
+    forecast = forecast.transpose(..., *AREA)
+    leading = forecast.dims[:-2]
+    arrays = [forecast, truth.transpose(*forecast.dims)]
+    if normal is not None:
+        arrays.append(normal.transpose(*forecast.dims))
+    maps = [array.to_numpy().reshape(-1, *forecast.shape[-2:]) for array in arrays]
+    weights = Grid.of(forecast).area_weights()
+    # Some maps at a time, which stay in the processor's cache from one sum to the next.
+    blocks = [
+        _block_means([each[first : first + BLOCK_MAPS] for each in maps], weights, forecast.name)
+        for first in range(0, len(maps[0]), BLOCK_MAPS)
+    ]
+    values = np.concatenate(blocks, axis=1).reshape(-1, *forecast.shape[:-2])
+    coordinates = {dim: forecast[dim].values for dim in leading}
+    return xr.DataArray(
+        values, {"statistic": list(STATISTICS), **coordinates}, ("statistic", *leading)
+    )
+
+
+def _block_means(
+    maps: Sequence[NDArray[Any]], weights: NDArray[np.float64], name: object
+) -> NDArray[np.float64]:
+    """(len(STATISTICS), n) area means of n maps.
+
+    Args:
+        maps: forecast, truth and, where there is one, the climatology, each (n, H, W).
+        weights: (H,) of the rows.
+        name: of the variable, for messages.
+    """
+    forecast, truth, *climatology = maps
+    equal = np.ones_like(weights)
+    known = ~np.isnan(truth)
+    cells = known.sum(axis=2)
+    error = np.subtract(forecast, truth, dtype=np.float64)
+    if not known.all():
+        error[~known] = 0.0
+    lost = int(np.isnan(error).sum())
+    if lost:
         raise InputError(
-            f"the forecast of {forecast.name} has missing values in {int(lost.sum())} cells where "
+            f"the forecast of {name} has missing values in {lost} cells where "
             "the truth is known; a model that gives NaN can't be verified"
         )
-    truth = truth.astype(np.float64)
-    forecast = forecast.astype(np.float64)
-    weights = _row_weights(forecast)
-    area = list(AREA)
-
-    def weighted(array: xr.DataArray) -> xr.DataArray:
-        return aggregate(array, reduce_dims=area, weights=weights)
-
-    parts = {
-        "squared_error": mse(forecast, truth, reduce_dims=area, weights=weights),
-        "absolute_error": mae(forecast, truth, reduce_dims=area, weights=weights),
-        "error": additive_bias(forecast, truth, reduce_dims=area, weights=weights),
-        "squared_error_unweighted": mse(forecast, truth, reduce_dims=area),
-        "absolute_error_unweighted": mae(forecast, truth, reduce_dims=area),
-        "known_area": weighted(known.astype(np.float64)),
-        "known_cells": known.mean(area),
+    squared = np.einsum("nhw,nhw->nh", error, error)
+    signed = error.sum(axis=2)
+    absolute = np.abs(error, out=error).sum(axis=2)
+    means = {
+        "squared_error": _mean_of_rows(squared, cells, weights),
+        "absolute_error": _mean_of_rows(absolute, cells, weights),
+        "error": _mean_of_rows(signed, cells, weights),
+        "squared_error_unweighted": _mean_of_rows(squared, cells, equal),
+        "absolute_error_unweighted": _mean_of_rows(absolute, cells, equal),
+        "known_area": cells @ weights / (weights.sum() * truth.shape[2]),
+        "known_cells": known.mean(axis=(1, 2)),
+        **dict.fromkeys(ANOMALY_STATISTICS, np.full(len(truth), np.nan)),
     }
-    if normal is None:
-        nothing = xr.full_like(parts["error"], np.nan)
-        products = dict.fromkeys(STATISTICS[5:8], nothing)
-    else:
-        predicted, true = (forecast - normal).where(known), truth - normal
-        products = {
-            "anomaly_product": weighted(predicted * true),
-            "forecast_anomaly_squared": weighted(predicted**2),
-            "truth_anomaly_squared": weighted(true**2),
-        }
-    return _stack({name: {**parts, **products}[name] for name in STATISTICS}, "statistic")
+    for normal in climatology:
+        there = known & ~np.isnan(normal)
+        predicted, true = (
+            np.where(there, np.subtract(each, normal, dtype=np.float64), 0.0)
+            for each in (forecast, truth)
+        )
+        products = ((predicted, true), (predicted, predicted), (true, true))
+        for statistic, (one, other) in zip(ANOMALY_STATISTICS, products, strict=True):
+            rows = np.einsum("nhw,nhw->nh", one, other)
+            means[statistic] = _mean_of_rows(rows, there.sum(axis=2), weights)
+    return np.stack([means[each] for each in STATISTICS])
+
+
+def _mean_of_rows(
+    sums: NDArray[np.float64], cells: NDArray[np.integer[Any]], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n,) means from the rows' sums (n, H) over as many cells (n, H); NaN where there is none."""
+    with np.errstate(invalid="ignore"):
+        return (sums @ weights) / (cells @ weights)
 
 
 def _mean_over_inits(array: xr.DataArray, weight: str) -> dict[str, xr.DataArray]:
     """Name of a statistic -> its mean over the inits, each counting as much as is known of it."""
     weights = array.sel(statistic=weight, drop=True)
-    return {
-        str(name): array.sel(statistic=name, drop=True).weighted(weights).mean("init_time")
-        for name in array["statistic"].values
-    }
+    # All statistics at once: where one is NaN, its own weights do not count.
+    means = array.weighted(weights).mean("init_time")
+    return {str(name): means.sel(statistic=name, drop=True) for name in array["statistic"].values}
 
 
 def _stack(parts: dict[str, xr.DataArray], dim: str) -> xr.DataArray:
