@@ -15,11 +15,11 @@ from torch import nn
 from weathersvq.checkpoint import Checkpoint, model_shape
 from weathersvq.config import Experiment
 from weathersvq.data.normalize import Normalization
+from weathersvq.device import check_compiler
 from weathersvq.errors import InputError
 from weathersvq.grid import GLOBAL_5625
 from weathersvq.inference import (
     Difference,
-    check_compiler,
     differences,
     inference_form,
     parse_precision,
@@ -183,7 +183,7 @@ def test_unknown_precision() -> None:
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")  # torch's own
 def test_compiled_it_gives_the_same(make_experiment: Make) -> None:
     try:
-        check_compiler(torch.device("cpu"))
+        check_compiler(torch.device("cpu"), "--compile")
     except InputError as error:
         pytest.skip(str(error))
     # Small, as compiling takes long; SimVP is compiled in benchmarks/forecasting.py.
@@ -203,7 +203,7 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(InputError, match=r"needs a C\+\+ compiler and found no g\+\+ or clang"):
-        check_compiler(torch.device("cpu"))
+        check_compiler(torch.device("cpu"), "--compile")
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(InputError, match="found no no-such-compiler"):
-        check_compiler(torch.device("cpu"))
+        check_compiler(torch.device("cpu"), "--compile")

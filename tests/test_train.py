@@ -26,6 +26,7 @@ from weathersvq.data.normalize import merge_moments, moments, statistics_to_json
 from weathersvq.data.sources import open_source
 from weathersvq.data.store import FORM, MARK, Status, status_name
 from weathersvq.data.windows import Period
+from weathersvq.device import check_compiler
 from weathersvq.errors import InputError
 from weathersvq.forecast import forecast
 from weathersvq.grid import Grid
@@ -394,3 +395,39 @@ def test_gathered_gradients_are_those_of_the_whole_batch(
         courses.append([float(row["validation_loss"]) for row in rows])
     assert courses[0] == pytest.approx(courses[1], rel=1e-4)
     assert courses[0][1] != pytest.approx(courses[0][0], rel=1e-3), "it has learnt something"
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_compiled_training_learns_the_same(
+    make_experiment: Make, tmp_path: Path, ema: float | None
+) -> None:
+    try:
+        check_compiler(torch.device("cpu"), "train.compile")
+    except InputError as error:
+        pytest.skip(str(error))
+    # 65 windows: eight whole batches, which are compiled, and one of a single window, which is not.
+    data = {"train": "2016-12-28/2016-12-30"}
+    courses = []
+    for compiled in (False, True):
+        options = {"batch_size": 8, "epochs": 2, "lr": 1e-3, "compile": compiled, "ema": ema}
+        # Small, as compiling takes long.
+        experiment = make_experiment(data=data, train=options).model_copy(
+            update={"model": validate_model_config({"kind": "autoregression"})}
+        )
+        folder = tmp_path / str(compiled)
+        path = train(experiment, folder, device="cpu", progress=False)
+        assert set(load_checkpoint(path).weights) == set(load_checkpoint(path).build().state_dict())
+        courses.append([row["validation_loss"] for row in metrics(folder)])
+    assert courses[0] == pytest.approx(courses[1], rel=1e-5)
+    assert courses[0][1] != pytest.approx(courses[0][0], rel=1e-3), "it has learnt something"
+
+
+def test_compiled_training_without_a_compiler(
+    make_experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(InputError, match=r"^train\.compile needs .* or leave train\.compile away"):
+        train(make_experiment(train={"compile": True}), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ from weathersvq.variables import parse_channels
 
 # A split below this size is held in memory, as float32; a larger one in a scratch file.
 MEMORY_LIMIT_BYTES = 4 * 2**30
+# What of a GPU's free memory the frames of a split may take.
+DEVICE_SHARE = 0.25
 # Read and normalised at a time.
 PIECE_BYTES = 128 * 2**20
 
@@ -91,8 +93,20 @@ class Frames:
     on_disk: bool
 
     def __call__(self, positions: NDArray[np.intp]) -> Tensor:
-        """(n,) positions in time -> (n, C, H, W)."""
-        return self.values[torch.from_numpy(positions - self.first)]
+        """(n,) positions in time -> (n, C, H, W), where the frames are."""
+        return self.values[torch.from_numpy(positions - self.first).to(self.values.device)]
+
+    def near(self, device: torch.device) -> Frames:
+        """The frames on a GPU, where they take at most a share of what is free there.
+
+        Batches are then gathered there, and nothing but positions goes through the bus.
+        """
+        if device.type != "cuda" or self.on_disk:
+            return self
+        free, _ = torch.cuda.mem_get_info(device)
+        if self.values.nbytes > DEVICE_SHARE * free:
+            return self
+        return replace(self, values=self.values.to(device))
 
 
 def frame_reader(
@@ -248,6 +262,7 @@ class Batches:
         self.shuffle_seed = shuffle_seed
         self.epoch = 0
         self.ranks = Ranks()
+        self.device = torch.device("cpu")
         self._steps = np.asarray(offsets.inputs + offsets.targets)
         self._input_count = len(offsets.inputs)
 
@@ -260,6 +275,14 @@ class Batches:
         own.ranks = ranks
         return own
 
+    def on(self, device: torch.device) -> Batches:
+        """The same batches on a device, on their way there while the one before is used."""
+        own = copy.copy(self)
+        own.device = device
+        if isinstance(own.read, Frames):
+            own.read = own.read.near(device)
+        return own
+
     def _batch(self, origins: NDArray[np.intp]) -> Batch:
         mine = origins[self.ranks.rank :: self.ranks.count]
         share = mine.size * self.ranks.count / origins.size
@@ -267,6 +290,9 @@ class Batches:
             mine = origins[:1]
         positions = mine[:, None] + self._steps
         frames = self.read(positions.reshape(-1)).unflatten(0, positions.shape)
+        if frames.device.type != self.device.type:
+            # From pinned memory the copy does not wait for what the GPU is at.
+            frames = frames.pin_memory().to(self.device, non_blocking=True)
         return Batch(frames[:, : self._input_count], frames[:, self._input_count :], share)
 
     def __iter__(self) -> Iterator[Batch]:

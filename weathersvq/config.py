@@ -188,7 +188,13 @@ class TrainConfig(Section):
         description="share of the input values that training multiplies by uniform noise in [-2, 2]",
     )
     gradient_clip: float | None = Field(None, gt=0, description="highest gradient norm")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        "fp32", description="tf32 is for GPUs, elsewhere as fp32; bf16 runs under autocast"
+    )
+    compile: bool = Field(
+        False,
+        description="whether torch compiles the network: a minute at the start, for long runs",
+    )
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of an average of the weights, which is then kept"
     )

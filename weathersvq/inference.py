@@ -6,8 +6,6 @@ one module, which can be compiled or exported whole. What only training needs is
 
 from __future__ import annotations
 
-import os
-import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 
 from weathersvq.checkpoint import Checkpoint
 from weathersvq.data.normalize import Normalization
-from weathersvq.device import choose_device
+from weathersvq.device import check_compiler, choose_device
 from weathersvq.errors import InputError, near_misses
 from weathersvq.models.forecaster import Forecaster, rollout
 from weathersvq.models.layers import DropPath
@@ -113,7 +111,7 @@ class InferenceForm(nn.Module):
         Raises:
             InputError: there is no compiler.
         """
-        check_compiler(self.mean.device)
+        check_compiler(self.mean.device, "--compile")
         self.compile(dynamic=False)
         self.compiled = True
 
@@ -182,29 +180,6 @@ def differences(
         Difference(float(each.max()), float(each.mean(dtype=np.float64)))
         for each in np.moveaxis(apart, 2, 0)
     ]
-
-
-def check_compiler(device: torch.device) -> None:
-    """Whether torch can compile here; it says so only in the midst of the first batch.
-
-    Raises:
-        InputError: no compiler of C++ for a CPU, or none of kernels for a GPU.
-    """
-    if device.type == "cpu":
-        names = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
-        if not any(shutil.which(name) for name in names):
-            raise InputError(
-                f"--compile needs a C++ compiler and found no {' or '.join(names)}; install g++, "
-                "name one in the environment variable CXX, or leave --compile away"
-            )
-        return
-    from torch.utils._triton import has_triton
-
-    if not has_triton():
-        raise InputError(
-            "--compile needs triton for a GPU, which is not installed or does not support it; "
-            "pip install triton, or leave --compile away"
-        )
 
 
 def _reduce_weights(module: nn.Module) -> None:
