@@ -2,8 +2,12 @@
 
 WeatherBench-S: 12 frames of 32 x 64 in and out, gSTA, 10,000 codes; on the CPU, random weights.
 
-    python benchmarks/svq.py            inference at batch 1 and 4, training step at batch 4
-    python benchmarks/svq.py --quick    batch 1 and fewer repeats
+- beside SimVP: SVQ folded, forecasts at batch 1 and 16, training steps at batch 4;
+- beside the published form (`SVQ literal`, the whole weight matrix): folded, and folded, compiled
+  and in bf16; forecasts at batch 8, training steps at batch 4.
+
+    python benchmarks/svq.py            all of it; five rounds or more
+    python benchmarks/svq.py --quick    batch 1, three rounds, nothing compiled
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -29,21 +34,58 @@ from weathersvq.models.forecaster import Shape
 from weathersvq.models.quantizers.svq import SVQConfig
 from weathersvq.models.simvp import SimVP, SimVPConfig
 
-Form = Literal["SimVP", "SVQ folded", "SVQ literal"]
-FORMS: tuple[Form, ...] = ("SimVP", "SVQ folded", "SVQ literal")
+Form = Literal["SimVP", "SVQ folded", "SVQ literal", "SVQ compiled, bf16"]
+PLAIN: Form = "SimVP"
+FOLDED: Form = "SVQ folded"
+LITERAL: Form = "SVQ literal"
+COMPILED: Form = "SVQ compiled, bf16"
 INFERENCE, TRAINING = "inference", "training step"
 
 SHAPE = Shape(12, 12, 1, 1, 32, 64, longitude_wraps=True)
-LITERAL = Path(__file__).parents[1] / "tests" / "models" / "quantizers" / "literal_svq.py"
+LITERAL_FILE = Path(__file__).parents[1] / "tests" / "models" / "quantizers" / "literal_svq.py"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Forms that take turns.
+
+    Attributes:
+        task: INFERENCE or TRAINING.
+        batch: windows.
+        forms: timed.
+        against: that all ratios divide by.
+        rounds: of which the medians are.
+        memory: whether the peak memory of each is found, too.
+    """
+
+    task: str
+    batch: int
+    forms: tuple[Form, ...]
+    against: Form
+    rounds: int
+    memory: bool = False
+
+
+FULL = (
+    Comparison(INFERENCE, 1, (PLAIN, FOLDED), PLAIN, 25, memory=True),
+    Comparison(INFERENCE, 16, (PLAIN, FOLDED), PLAIN, 7, memory=True),
+    Comparison(INFERENCE, 8, (FOLDED, LITERAL, COMPILED), LITERAL, 5),
+    Comparison(TRAINING, 4, (PLAIN, FOLDED), PLAIN, 7, memory=True),
+    Comparison(TRAINING, 4, (FOLDED, LITERAL, COMPILED), LITERAL, 5),
+)
+QUICK = (
+    Comparison(INFERENCE, 1, (PLAIN, FOLDED, LITERAL), PLAIN, 3, memory=True),
+    Comparison(TRAINING, 1, (PLAIN, FOLDED, LITERAL), PLAIN, 3),
+)
 
 
 def make_model(form: Form) -> SimVP:
     """The same weights in each form (SimVP has none of the quantizer's)."""
     torch.manual_seed(0)
-    config = SimVPConfig() if form == "SimVP" else SimVPConfig(quantizer=SVQConfig())
+    config = SimVPConfig() if form == PLAIN else SimVPConfig(quantizer=SVQConfig())
     model = SimVP(config, SHAPE)
-    if form == "SVQ literal":
-        spec = importlib.util.spec_from_file_location("literal_svq", LITERAL)
+    if form == LITERAL:
+        spec = importlib.util.spec_from_file_location("literal_svq", LITERAL_FILE)
         assert spec is not None
         assert spec.loader is not None
         literal = importlib.util.module_from_spec(spec)
@@ -54,31 +96,43 @@ def make_model(form: Form) -> SimVP:
     return model
 
 
-def measure(task: str, batch: int, repeats: int, threads: int) -> list[Row]:
-    """Time and peak memory of the three forms at one task."""
-    seconds = interleaved_seconds(
-        {form: make_task(make_model(form), task == TRAINING, batch) for form in FORMS}, repeats
-    )
+def measure(comparison: Comparison, threads: int) -> list[Row]:
+    """Times by turns, and peak memory of processes of their own."""
+    task, batch = comparison.task, comparison.batch
+    cases = {
+        form: make_task(
+            make_model(form),
+            task == TRAINING,
+            batch,
+            precision="bf16" if form == COMPILED else "fp32",
+            compiled=form == COMPILED,
+        )
+        for form in comparison.forms
+    }
+    seconds = interleaved_seconds(cases, comparison.rounds)
+    against = comparison.against
+    rows = []
+    for form in comparison.forms:
+        case = f"{task}, batch {batch}: {form}"
+        ratio = paired_ratio(seconds[form], seconds[against])
+        rows.append(Row("svq", case, statistics.median(seconds[form]), "s", against, ratio))
+    if not comparison.memory:
+        return rows
     memory = {
         form: peak_memory_of(
             __file__, "--memory", form, task, str(batch), "--threads", str(threads)
         )
-        for form in FORMS
+        for form in comparison.forms
     }
-    rows = []
-    for form in FORMS:
-        case = f"{task}, batch {batch}: {form}"
-        time_ratio = paired_ratio(seconds[form], seconds["SimVP"])
-        rows.append(Row("svq", case, statistics.median(seconds[form]), "s", "SimVP", time_ratio))
-        memory_ratio = memory[form] / memory["SimVP"]
-        rows.append(Row("svq", f"{case}, peak memory", memory[form], "MiB", "SimVP", memory_ratio))
+    for form, value in memory.items():
+        case = f"{task}, batch {batch}, peak memory: {form}"
+        rows.append(Row("svq", case, value, "MiB", against, value / memory[against]))
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="time and memory of SVQ beside SimVP")
-    parser.add_argument("--quick", action="store_true", help="batch 1, three repeats")
-    parser.add_argument("--repeats", type=int, help="rounds; 9 for inference and 5 for training")
+    parser.add_argument("--quick", action="store_true", help="batch 1, three rounds")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--memory", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -92,13 +146,10 @@ def main() -> None:
         print(peak_memory_mib())
         return
 
-    plan = [(INFERENCE, 1, 3), (TRAINING, 1, 3)]
-    if not options.quick:
-        plan = [(INFERENCE, 1, 9), (INFERENCE, 4, 9), (TRAINING, 4, 5)]
     rows = [
         row
-        for task, batch, repeats in plan
-        for row in measure(task, batch, options.repeats or repeats, options.threads)
+        for comparison in (QUICK if options.quick else FULL)
+        for row in measure(comparison, options.threads)
     ]
     print_rows(
         f"SVQ with 10,000 codes on {options.threads} CPU threads: medians of interleaved runs, "
