@@ -38,12 +38,8 @@ $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
 	@touch $@
 
-bench: $(VENV)/.bench ## speed and memory: make bench BENCH=svq runs benchmarks/svq.py
-	@if [ "$(BENCH)" = all ]; then \
-	    for script in benchmarks/*.py; do \
-	        case $$script in */common.py|*/tasks.py) ;; *) $(BIN)/python $$script || exit 1;; esac; \
-	    done; \
-	else $(BIN)/python benchmarks/$(BENCH).py; fi
+bench: $(VENV)/.bench ## speed and memory, into docs/benchmarks.md; BENCH=svq runs benchmarks/svq.py alone
+	$(BIN)/python benchmarks/$(if $(filter all,$(BENCH)),report,$(BENCH)).py
 
 video: $(VENV)/.dev ## small models on bouncing digits: train, score, draw (half an hour)
 	$(BIN)/python pipelines/train_video.py

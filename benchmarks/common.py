@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,9 @@ __all__ = [
     "Row", "interleaved_seconds", "output_of", "paired_ratio", "peak_memory_mib",
     "peak_memory_of", "print_rows",
 ]  # fmt: skip
+
+
+Case = TypeVar("Case", bound=str)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Row:
 
 
 def interleaved_seconds(
-    cases: Mapping[str, Callable[[], None]], repeats: int
-) -> dict[str, list[float]]:
+    cases: Mapping[Case, Callable[[], None]], repeats: int
+) -> dict[Case, list[float]]:
     """Wall-clock times of several functions, by round.
 
     In each round every function runs once, and each round starts with another one, so that what
@@ -56,7 +60,7 @@ def interleaved_seconds(
     names = list(cases)
     for name in names:
         cases[name]()
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    seconds: dict[Case, list[float]] = {name: [] for name in names}
     for turn in range(repeats):
         first = turn % len(names)
         for name in names[first:] + names[:first]:

@@ -3,7 +3,7 @@
 SimVP + SVQ for t2m as published, bf16 (4 windows a step over all processes), on the bundled sample,
 with one thread a process; seconds an epoch as the runs themselves note them, without the first.
 
-    python benchmarks/processes.py            two runs of each by turns
+    python benchmarks/processes.py            one run of each, six epochs
     python benchmarks/processes.py --quick    one run of each, two epochs
 """
 
@@ -58,11 +58,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="training by two processes beside one")
     parser.add_argument("--quick", action="store_true", help="one run of each, two epochs")
     options = parser.parse_args()
-    runs, epochs = (1, 2) if options.quick else (2, 4)
+    epochs = 2 if options.quick else 6
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    for _ in track(range(runs), "measuring"):
-        for devices, found in seconds.items():
-            found += epoch_seconds(devices, epochs)
+    for devices in track(seconds, "measuring"):
+        seconds[devices] = epoch_seconds(devices, epochs)
     rows = [
         Row(
             "processes", f"{devices} process{'es' if devices > 1 else ''}",

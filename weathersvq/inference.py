@@ -97,8 +97,11 @@ class InferenceForm(nn.Module):
             if self.compiled and count < batch_size < len(fields):
                 # Filled up: a batch of another size would be compiled anew.
                 part = np.concatenate([part, np.repeat(part[-1:], batch_size - count, axis=0)])
+            x = torch.from_numpy(np.ascontiguousarray(part))
+            if device.type == "cuda":
+                x = x.pin_memory().to(device, non_blocking=True)
             with torch.inference_mode():
-                y = self(torch.from_numpy(np.ascontiguousarray(part)).to(device))[:count]
+                y = self(x)[:count]
             if out is None:
                 out = np.empty((len(fields), *y.shape[1:]), np.float32)
             out[start : start + count] = y.cpu().numpy()
@@ -111,8 +114,10 @@ class InferenceForm(nn.Module):
         Raises:
             InputError: there is no compiler.
         """
-        check_compiler(self.mean.device, "--compile")
-        self.compile(dynamic=False)
+        device = self.mean.device
+        check_compiler(device, "--compile")
+        # On a GPU the whole form is launched as one CUDA graph.
+        self.compile(dynamic=False, mode="reduce-overhead" if device.type == "cuda" else None)
         self.compiled = True
 
     def _reduced(self) -> AbstractContextManager[object]:
