@@ -29,6 +29,8 @@ myst_enable_extensions = ["colon_fence", "attrs_block"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+# Docstrings write names in single backticks.
+default_role = "code"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 # The attributes of a dataclass are in its signature already.
@@ -40,8 +42,6 @@ html_title = f"weathersvq {release}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = html_show_copyright = False
-# Two hyphens before an option stay two hyphens.
-smartquotes = False
 html_theme_options = {"navigation_with_keys": True}
 pygments_style = "friendly"
 pygments_dark_style = "monokai"

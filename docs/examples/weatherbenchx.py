@@ -86,7 +86,7 @@ def by_scores(forecast: Path, names: list[str]) -> xr.Dataset:
     from scores.continuous import mse
 
     predicted, true, weights = opened_pair(forecast, names)
-    kept = mse(predicted, true, preserve_dims=["prediction_timedelta"], weights=weights)
+    kept = mse(predicted, true, reduce_dims=["time", *AREA], weights=weights)
     return np.sqrt(kept).rename(prediction_timedelta="lead_time").compute()
 
 
@@ -94,7 +94,8 @@ def by_xskillscore(forecast: Path, names: list[str]) -> xr.Dataset:
     import xskillscore
 
     predicted, true, weights = opened_pair(forecast, names)
-    full = weights.broadcast_like(predicted[names[0]].isel(prediction_timedelta=0, drop=True))
+    other = {dim: 0 for dim in predicted[names[0]].dims if dim not in ("time", *AREA)}
+    full = weights.broadcast_like(predicted[names[0]].isel(other, drop=True))
     # It averages within one chunk only; forecasts have one an init.
     predicted, true = predicted.chunk(time=-1), true.chunk(time=-1)
     found = xskillscore.rmse(predicted, true, dim=["time", *AREA], weights=full)
@@ -104,7 +105,7 @@ def by_xskillscore(forecast: Path, names: list[str]) -> xr.Dataset:
 def by_xarray(forecast: Path, names: list[str]) -> xr.Dataset:
     predicted, true, weights = opened_pair(forecast, names)
     squared = ((predicted - true) ** 2).weighted(weights).mean(["time", *AREA])
-    return np.sqrt(squared).rename(prediction_timedelta="lead_time").compute()
+    return (squared**0.5).rename(prediction_timedelta="lead_time").compute()
 
 
 PROGRAMS: dict[str, Callable[[Path, list[str]], xr.Dataset]] = {
@@ -127,10 +128,8 @@ def compare(forecast: Path, ours: Path) -> float:
             same_leads = theirs[name].sel(lead_time=own["lead_time"])
             difference = float(np.abs(same_leads / own[name] - 1).max())
             worst = max(worst, difference)
-            rmse = float(same_leads.isel(lead_time=-1))
-            print(
-                f"{program:16} {name:26} RMSE at the last lead {rmse:9.5f}, off by {difference:.1e}"
-            )
+            rmse = float(same_leads.isel(lead_time=-1).mean())
+            print(f"{program:16} {name:26} RMSE {rmse:9.5f} (last lead), off by {difference:.1e}")
     return worst
 
 

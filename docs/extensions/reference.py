@@ -27,6 +27,7 @@ from weathersvq.models.catalogue import PARTS
 from weathersvq.schema import Section, choose, kind_of
 
 _MARK = re.compile(r"<!-- made from the code: ([a-z ]+) -->")
+_OPTION = re.compile(r"(?<![\w`-])(--[a-z][a-z-]*)")
 _WORDS: dict[object, str] = {
     int: "whole number",
     float: "number",
@@ -52,7 +53,7 @@ def commands() -> str:
         usage = " ".join(
             each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments
         )
-        lines += ["", f"## weathersvq {name}", "", command.help or "", ""]
+        lines += ["", f"## weathersvq {name}", "", _with_options_as_code(command.help or ""), ""]
         lines += [f"    weathersvq {name} {usage} [OPTIONS]".replace("  [", " ["), ""]
         rows = [
             _option_row(each, hints[each.name]) for each in command.params if each.name in hints
@@ -76,7 +77,12 @@ def _option_row(option: Any, hint: object) -> tuple[str, str, str, str]:
     default = "required" if option.required else _shown(option.default, none="")
     if flag:
         default = "on" if option.default else "off"
-    return names, takes, default, option.help or ""
+    return names, takes, default, _with_options_as_code(option.help or "")
+
+
+def _with_options_as_code(text: str) -> str:
+    """`--out` in a sentence, so that its hyphens stay two."""
+    return _OPTION.sub(r"`\1`", text)
 
 
 def config_keys() -> str:

@@ -114,7 +114,7 @@ def _file_body(app: Sphinx, path: Path) -> str:
     except ClassNotFound:
         lexer = "text"
     builder: Any = app.builder
-    return str(builder.highlighter.highlight_block(text, lexer, linenos=True))
+    return str(builder.highlighter.highlight_block(text, lexer, linenos="inline"))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
