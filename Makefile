@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BENCH ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help env forecast test lint bench video reproduce-smoke clean
+.PHONY: help env forecast test lint bench video docs reproduce-smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,14 @@ bench: $(VENV)/.bench ## speed and memory, into docs/benchmarks.md; BENCH=svq ru
 
 video: $(VENV)/.dev ## small models on bouncing digits: train, score, draw (half an hour)
 	$(BIN)/python pipelines/train_video.py
+
+$(VENV)/.docs: $(VENV)/.forecast
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs ## the documentation as a site, build/docs/index.html; warnings are errors
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "wrote build/docs/index.html"
 
 reproduce-smoke: $(VENV)/.dev ## one tiny run of each table and figure of the paper, end to end
 	$(BIN)/python pipelines/make_digits.py runs/smoke/digits.zarr --share 0.05
