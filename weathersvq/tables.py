@@ -111,7 +111,7 @@ def print_evaluation(console: Console, results: Results) -> None:
                 cells.append("" if acc != acc else f"{acc:.3f}")
             table.add_row(*cells)
         console.print(table)
-    for note in (*(*plan.notes, *filter(None, [results.blocks.reason])):
+    for note in (*plan.notes, *filter(None, [results.blocks.reason])):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
