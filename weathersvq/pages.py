@@ -19,7 +19,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
        color: #1b1b1b; background: #fff; overflow-wrap: break-word; }
 h1, h2, h3 { line-height: 1.2; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; padding-bottom: 0.25rem; }
-div.table { overflow-x: auto; }
+div.table { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: 0.85rem; }
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #ddd; text-align: left;
          white-space: nowrap; }
@@ -32,8 +32,6 @@ div.row.three img { width: calc(33.3% - 0.5rem); }
 """
 # Cells with more letters than this may be broken into lines.
 WIDE_CELL = 60
-# Colours of a picture in a page: flat maps and lines need no more, and take a third of the bytes.
-PALETTE = 128
 
 
 @dataclass
@@ -45,13 +43,14 @@ class Page:
         lines: of Markdown; a picture's line names its file. Several pictures in one paragraph stand
             side by side where there is room.
         pictures: file name: figure.
-        dots_per_inch: of the pictures; None: the figures' own, with all their colours.
+        palette: colours of each picture; None: all. Flat maps and lines need few, and take a quarter
+            of the bytes.
     """
 
     title: str
     lines: list[str] = field(default_factory=list)
     pictures: dict[str, Figure] = field(default_factory=dict)
-    dots_per_inch: float | None = None
+    palette: int | None = None
 
     def markdown(self) -> str:
         return "\n".join(self.lines).rstrip() + "\n"
@@ -89,17 +88,15 @@ class Page:
 
     def _png(self, figure: Figure) -> bytes:
         buffer = BytesIO()
-        if self.dots_per_inch is None:
-            figure.savefig(buffer, format="png")
+        figure.savefig(buffer, format="png")
+        if self.palette is None:
             return buffer.getvalue()
         from PIL import Image
 
-        figure.savefig(buffer, format="png", dpi=self.dots_per_inch)
         small = BytesIO()
         with Image.open(buffer) as picture:
-            picture.convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE).save(
-                small, format="png", optimize=True
-            )
+            few = picture.convert("RGB").quantize(self.palette, dither=Image.Dither.NONE)
+            few.save(small, format="png", optimize=True)
         return small.getvalue()
 
 
