@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tally",
         "image_metrics",
         "maps",
+        "pages",
         "config",
         "codes",
         "code_pictures",
@@ -31,7 +32,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("batches", "checkpoint", "device", "series", "inference", "labels"),
     ("train", "runs", "forecast", "progress", "reproduce", "frame_forecast"),
-    ("evaluate", "inspect", "stream", "export", "tables"),
+    ("evaluate", "inspect", "stream", "export", "verification"),
+    ("tables",),
     ("cli",),
 )
 BOTH_MEET = {"batches", "train", "forecast", "frame_forecast", "checkpoint"}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from weathersvq.inference import Difference
     from weathersvq.models.catalogue import Part, Row, SizeList
     from weathersvq.tally import Tally
+    from weathersvq.verification.results import Results
 
 SIZE_COLUMNS = (
     "model",
@@ -65,6 +66,53 @@ def _score(value: float | None) -> str:
 def _unit(units: str) -> str:
     """Behind a number; nothing for shares, which CF gives the unit 1."""
     return "" if units in ("", "1") else f" {units}"
+
+
+def print_evaluation(console: Console, results: Results) -> None:
+    """For each variable, by lead over the whole grid: RMSE of everything with its interval, and the
+    other scores of the models."""
+    plan = results.plan
+    whole = plan.regions.names[0]
+    for channel in plan.channels:
+        unit = channel.variable.units
+        scores = results.by_lead.sel(channel=str(channel), region=whole)
+        ends = None
+        if results.ends is not None:
+            ends = [end.sel(channel=str(channel), region=whole) for end in results.ends]
+        at = "" if channel.level is None else f" at {channel.level} hPa"
+        table = Table(
+            title=f"{channel.variable.long_name}{at} \\[{unit}], {whole}, "
+            f"{results.tally.inits.size} initial times, area-weighted",
+            title_justify="left",
+        )
+        table.add_column("lead \\[h]", justify="right")
+        for name in plan.forecasts:
+            table.add_column(f"{name} RMSE", justify="right")
+        for contestant in plan.contestants:
+            for metric in ("bias", "ACC"):
+                table.add_column(f"{contestant.name} {metric}", justify="right")
+        for place, lead in enumerate(results.plan.leads):
+            row = scores.isel(lead_time=place)
+            cells = [f"{lead.astype(int) / 3600:g}"]
+            for name in plan.forecasts:
+                one = row.sel(forecast=name, metric="rmse")
+                text = f"{float(one):.4g}"
+                if ends is not None:
+                    low, high = (
+                        float(end.isel(lead_time=place).sel(forecast=name, metric="rmse"))
+                        for end in ends
+                    )
+                    text += f" ({low:.4g} to {high:.4g})"
+                cells.append(text)
+            for contestant in plan.contestants:
+                one = row.sel(forecast=contestant.name)
+                cells.append(f"{float(one.sel(metric='bias')):+.3f}")
+                acc = float(one.sel(metric="acc"))
+                cells.append("" if acc != acc else f"{acc:.3f}")
+            table.add_row(*cells)
+        console.print(table)
+    for note in (*plan.notes, *filter(None, [results.blocks.reason])):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_precision(

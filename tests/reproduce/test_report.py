@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from weathersvq.reproduce.report import Report, write_report
+from weathersvq.pages import Page
+from weathersvq.reproduce.report import write_report
 from weathersvq.reproduce.reproduce import figures_csv
 from weathersvq.reproduce.results import Finished, paper_value
 from weathersvq.reproduce.tables import Run, Scale, TableConfig
@@ -103,7 +104,7 @@ class Seen(HTMLParser):
 
 def test_the_page_holds_its_pictures_and_asks_for_nothing() -> None:
     figure = Figure(figsize=(1, 1))
-    report = Report("a < b", ["# a < b", "", "![seen](one.png)", "", "| x |", "| --- |", "| 1 |"])
+    report = Page("a < b", ["# a < b", "", "![seen](one.png)", "", "| x |", "| --- |", "| 1 |"])
     report.pictures["one.png"] = figure
     seen = Seen()
     seen.feed(report.html())

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from io import BytesIO
 
-from matplotlib.figure import Figure
-
+from weathersvq.pages import Page
 from weathersvq.reproduce.results import CONFIDENCE, Finished
 from weathersvq.reproduce.tables import Run, Scale, TableConfig
 from weathersvq.reproduce.views import VIEWS, Part, Shown
@@ -29,56 +24,6 @@ REPEATABLE = (
     "statistics over seeds repeat."
 )
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1b1b1b; background: #fff; }
-h1, h2, h3 { line-height: 1.2; }
-div.table { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.85rem; }
-th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid #ddd; text-align: left;
-         white-space: nowrap; }
-figure { margin: 1.5rem 0; }
-img { max-width: 100%; height: auto; }
-figcaption { font-size: 0.85rem; color: #444; }
-"""
-
-
-@dataclass
-class Report:
-    """A report while it grows.
-
-    Attributes:
-        title: of the table.
-        lines: of Markdown; a picture's line names its file.
-        pictures: file name: figure.
-    """
-
-    title: str
-    lines: list[str] = field(default_factory=list)
-    pictures: dict[str, Figure] = field(default_factory=dict)
-
-    def markdown(self) -> str:
-        return "\n".join(self.lines).rstrip() + "\n"
-
-    def html(self) -> str:
-        """One page with its pictures inside, which asks nothing of the network."""
-        from markdown_it import MarkdownIt
-
-        body = MarkdownIt("commonmark", {"html": False}).enable("table").render(self.markdown())
-        body = body.replace("<table>", '<div class="table"><table>')
-        body = body.replace("</table>", "</table></div>")
-        for name, figure in self.pictures.items():
-            buffer = BytesIO()
-            figure.savefig(buffer, format="png")
-            data = base64.b64encode(buffer.getvalue()).decode()
-            body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{data}"')
-        return (
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(self.title)}</title><style>{STYLE}</style></head>\n"
-            f"<body>\n{body}</body></html>\n"
-        )
-
 
 def write_report(
     name: str,
@@ -87,7 +32,7 @@ def write_report(
     runs: Sequence[Run],
     finished: Sequence[Finished],
     tell: Callable[[str], None] = lambda _view: None,
-) -> Report:
+) -> Page:
     """The report of a table.
 
     Args:
@@ -98,7 +43,7 @@ def write_report(
         finished: those with a result.
         tell: told of each view before it is made.
     """
-    report = Report(f"{name}: {table.title}", [f"# {name}: {table.title}", ""])
+    report = Page(f"{name}: {table.title}", [f"# {name}: {table.title}", ""])
     if table.question:
         report.lines += [table.question, ""]
     if not table.studies:
@@ -123,7 +68,7 @@ def write_report(
 
 
 def _show(
-    report: Report, name: str, scale: Scale, shown: Shown, study: str, tell: Callable[[str], None]
+    report: Page, name: str, scale: Scale, shown: Shown, study: str, tell: Callable[[str], None]
 ) -> None:
     for view in shown.table.views:
         tell(view)
