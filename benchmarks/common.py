@@ -14,7 +14,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from weathersvq.memory import peak_memory_mib
+from weathersvq.reproduce.memory import peak_memory_mib
 
 __all__ = [
     "Row", "interleaved_seconds", "output_of", "paired_ratio", "peak_memory_mib",

@@ -30,11 +30,11 @@ from weathersvq.checkpoint import Checkpoint, load_checkpoint, model_shape
 from weathersvq.config import load_experiment
 from weathersvq.data.normalize import Normalization
 from weathersvq.data.sources import open_source
-from weathersvq.forecast import ForecastJob, Times, open_for
+from weathersvq.forecasting.inference import Precision, inference_form
+from weathersvq.forecasting.job import ForecastJob, Times, open_for
+from weathersvq.forecasting.stream import write_job
 from weathersvq.grid import GLOBAL_5625
-from weathersvq.inference import Precision, inference_form
 from weathersvq.models import build_model
-from weathersvq.stream import write_job
 
 BATCH = 16
 STEP = np.timedelta64(6, "h")

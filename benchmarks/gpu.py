@@ -33,7 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from weathersvq.device import choose_device, choose_matrix_products
 from weathersvq.errors import InputError
-from weathersvq.inference import Precision
+from weathersvq.forecasting.inference import Precision
 from weathersvq.models.forecaster import Shape
 from weathersvq.models.quantizers.svq import SVQConfig
 from weathersvq.models.simvp import SimVP, SimVPConfig

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional
 
 from weathersvq.data.normalize import Normalization
-from weathersvq.inference import InferenceForm, Precision
+from weathersvq.forecasting.inference import InferenceForm, Precision
 from weathersvq.models.forecaster import Forecaster
-from weathersvq.train import compile_network
+from weathersvq.training.train import compile_network
 
 
 def make_task(

@@ -21,12 +21,12 @@ from look_at_store import look_at
 from rich.console import Console
 from running import run_script
 
+from weathersvq.cli.progress import PrepareLine
 from weathersvq.data.plan import Request, make_plan
 from weathersvq.data.prepare import prepare
 from weathersvq.data.remote import Network
 from weathersvq.data.workers import check_scheduler, start_workers
 from weathersvq.errors import InputError
-from weathersvq.progress import PrepareLine
 
 console = Console()
 

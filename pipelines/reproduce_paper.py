@@ -18,8 +18,8 @@ from rich.console import Console
 from running import run_script
 
 from weathersvq.atomic import atomic_path
+from weathersvq.cli.progress import RunsLine
 from weathersvq.data.workers import start_workers
-from weathersvq.progress import RunsLine
 from weathersvq.reproduce.reproduce import Wanted, figures_csv, finished_of, write_pages
 from weathersvq.reproduce.runner import do_runs
 from weathersvq.reproduce.tables import Run, load_table, plan_runs, table_names

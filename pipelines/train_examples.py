@@ -25,7 +25,7 @@ from weathersvq.atomic import atomic_path
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.config import load_experiment
 from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
-from weathersvq.forecast import forecast
+from weathersvq.forecasting.job import forecast
 from weathersvq.maps import error_map, save_figure
 from weathersvq.series import FieldSeries
 

@@ -28,8 +28,8 @@ from weathersvq.atomic import atomic_path
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.data.frames import write_frame_store
 from weathersvq.data.frames.videos import open_videos
-from weathersvq.frame_forecast import forecast_frames, open_frame_series, split_origins
-from weathersvq.image_metrics import FrameScores
+from weathersvq.forecasting.frames import forecast_frames, open_frame_series, split_origins
+from weathersvq.metrics.images import FrameScores
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "runs" / "video"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from weathersvq.config import Experiment, load_experiment
-from weathersvq.runs import METRICS_FILE, MODEL_FILE
+from weathersvq.training.runs import METRICS_FILE, MODEL_FILE
 
 console = Console(stderr=True)
 

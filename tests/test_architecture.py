@@ -15,28 +15,15 @@ PACKAGE = Path(weathersvq.__file__).parent
 
 # From the bottom: a module imports from its own floor or from those below.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "schema", "atomic", "bundled", "ranks", "memory"),
+    ("errors", "schema", "atomic", "bundled", "ranks"),
     ("variables", "grid", "models"),
-    (
-        "data",
-        "output",
-        "verify",
-        "tally",
-        "image_metrics",
-        "maps",
-        "pages",
-        "config",
-        "codes",
-        "code_pictures",
-        "covering",
-    ),
-    ("batches", "checkpoint", "device", "series", "inference", "labels"),
-    ("train", "runs", "forecast", "progress", "reproduce", "frame_forecast"),
-    ("evaluate", "inspect", "stream", "export", "verification"),
-    ("tables",),
+    ("data", "output", "metrics", "maps", "pages", "config", "codes"),
+    ("batches", "checkpoint", "device", "series"),
+    ("training", "forecasting"),
+    ("evaluate", "verification", "reproduce"),
     ("cli",),
 )
-BOTH_MEET = {"batches", "train", "forecast", "frame_forecast", "checkpoint"}
+BOTH_MEET = {"batches", "training", "forecasting", "checkpoint"}
 
 
 def room(module: str) -> str:
@@ -115,7 +102,7 @@ def test_torch_and_xarray_meet_in_few_places(path: Path) -> None:
             {"torch", "matplotlib"},
         ),
         ("import weathersvq.data.sources", {"torch", "matplotlib"}),
-        ("import weathersvq.code_pictures", {"torch", "cartopy", "matplotlib.pyplot"}),
+        ("import weathersvq.codes.pictures", {"torch", "cartopy", "matplotlib.pyplot"}),
     ],
     ids=["help", "data section", "sources", "code pictures"],
 )

@@ -23,7 +23,7 @@ from weathersvq.evaluate import (
     evaluation_windows,
     training_climatology,
 )
-from weathersvq.train import train
+from weathersvq.training.train import train
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.config import load_experiment
 from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
-from weathersvq.forecast import forecast
+from weathersvq.forecasting.job import forecast
 from weathersvq.maps import error_map
 from weathersvq.output import read_forecast, write_forecast
 from weathersvq.series import FieldSeries
-from weathersvq.train import train
+from weathersvq.training.train import train
 
 ROOT = Path(__file__).parents[1]
 

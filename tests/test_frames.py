@@ -15,24 +15,24 @@ from weathersvq import batches as batches_room
 from weathersvq.batches import picture_reader
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.cli import app
+from weathersvq.cli.describe import describe
 from weathersvq.config import Experiment, FrameDataConfig, experiment_from_dict
 from weathersvq.data.frames import write_frame_store
 from weathersvq.data.frames.arrays import ArrayFrames
 from weathersvq.data.frames.base import Channels, Clip
 from weathersvq.errors import InputError
-from weathersvq.forecast import check_fit
-from weathersvq.frame_forecast import (
+from weathersvq.forecasting.frames import (
     forecast_frames,
     open_frame_series,
     parse_windows,
     split_origins,
     write_frames,
 )
+from weathersvq.forecasting.job import check_fit
 from weathersvq.grid import PixelGrid
-from weathersvq.inspect import describe
 from weathersvq.models.simvp import SimVP
 from weathersvq.series import FrameSeries, open_series
-from weathersvq.train import train
+from weathersvq.training.train import train
 
 Make = Callable[..., Experiment]
 TRAFFIC = Channels(("inflow", "outflow"), ("vehicles", "vehicles"), -1.0, 1.0)

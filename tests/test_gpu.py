@@ -14,9 +14,9 @@ from weathersvq.batches import Frames
 from weathersvq.bundled import bundled_model
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.config import Experiment
-from weathersvq.inference import inference_form
+from weathersvq.forecasting.inference import inference_form
 from weathersvq.series import open_series
-from weathersvq.train import train
+from weathersvq.training.train import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 

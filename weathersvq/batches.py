@@ -1,6 +1,6 @@
 """The step from labels to tensors: windows of a canonical dataset as normalised torch batches.
 
-With `train` and `forecast`, the only place where xarray and torch meet.
+With `training` and `forecasting`, the only place where xarray and torch meet.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from weathersvq.checkpoint import Checkpoint
 from weathersvq.data.climatology import evaluate_climatology, fit_climatology, stored_for
 from weathersvq.data.windows import Period, Windows, find_windows, good_times
 from weathersvq.errors import InputError
-from weathersvq.forecast import ForecastJob, Times
+from weathersvq.forecasting.job import ForecastJob, Times
+from weathersvq.metrics.weather import metrics, persistence, statistics
 from weathersvq.variables import parse_channels
-from weathersvq.verify import metrics, persistence, statistics
 
 # Forecasts, truths and both baselines of this many inits are held at a time.
 INITS_AT_ONCE = 96

@@ -34,9 +34,9 @@ AREA = ("latitude", "longitude")
 
 def write_ours(forecast: Path, out: Path) -> None:
     """Our RMSE by lead of every variable, under its WeatherBench name; area-weighted."""
+    from weathersvq.metrics.weather import verify
     from weathersvq.output import read_forecast
     from weathersvq.variables import variable
-    from weathersvq.verify import verify
 
     scores = verify(read_forecast(forecast)).sel(metric="rmse", drop=True)
     names = {name: variable(str(name)).weatherbench2 for name in scores.data_vars}

@@ -21,8 +21,8 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from weathersvq.cli import app as command_line
+from weathersvq.cli.describe import describe
 from weathersvq.config import Experiment
-from weathersvq.inspect import describe
 from weathersvq.models.catalogue import PARTS
 from weathersvq.schema import Section, choose, kind_of
 

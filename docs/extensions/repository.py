@@ -1,6 +1,6 @@
 """Links from pages to files of the repository, which work on GitHub and in the site alike.
 
-A page says `../weathersvq/forecast.py`. In the site, such a link leads to a page of its own that
+A page says `../weathersvq/forecasting/job.py`. In the site, such a link leads to a page of its own that
 shows the file (a folder: what it holds), so that the site is complete without a network.
 """
 
@@ -64,7 +64,7 @@ def _target(node: nodes.Element, here: Path) -> Path | None:
 
 
 def page_of(path: Path) -> str:
-    """`weathersvq/forecast.py` -> `files/weathersvq/forecast.py`."""
+    """`weathersvq/forecasting/job.py` -> `files/weathersvq/forecasting/job.py`."""
     return f"{FOLDER}/{path.relative_to(ROOT).as_posix()}"
 
 

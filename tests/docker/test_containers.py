@@ -70,7 +70,7 @@ def test_an_unknown_instruction_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "out"),
     [
-        ("weathersvq/cli.py", False),
+        ("weathersvq/cli/program.py", False),
         ("weathersvq/data/__pycache__/a.pyc", True),
         ("docker/requirements.py", False),
         ("docker/check.sh", True),

@@ -26,13 +26,13 @@ from weathersvq.config import FrameDataConfig, load_experiment
 from weathersvq.data.normalize import Normalization
 from weathersvq.device import choose_device
 from weathersvq.errors import InputError
-from weathersvq.image_metrics import FrameScores
-from weathersvq.memory import peak_memory_mib
+from weathersvq.metrics.images import FrameScores
 from weathersvq.models.forecaster import Forecaster, rollout
+from weathersvq.reproduce.memory import peak_memory_mib
 from weathersvq.reproduce.runner import EXPERIMENT_FILE, MAPS_FILE, RESULT_FILE, RESULT_FORMAT
-from weathersvq.runs import METRICS_FILE
 from weathersvq.series import open_series
-from weathersvq.train import train
+from weathersvq.training.runs import METRICS_FILE
+from weathersvq.training.train import train
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Errors:
         squares: mean squared error by cell, (T, C, H, W), of the `model` and of `persistence`,
             which repeats the last input.
         absolute: likewise the mean absolute error.
-        frames: of pictures, scores by lead, see `image_metrics.FrameScores`.
+        frames: of pictures, scores by lead, see `metrics.images.FrameScores`.
     """
 
     squares: dict[str, NDArray[np.float64]]

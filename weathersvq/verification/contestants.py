@@ -18,8 +18,8 @@ from weathersvq.data.axes import in_hours
 from weathersvq.data.windows import Offsets, Period, find_windows, good_times
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
+from weathersvq.metrics.tally import field_names, forecast_fields
 from weathersvq.output import read_forecast
-from weathersvq.tally import field_names, forecast_fields
 from weathersvq.variables import Channel, parse_channels, variable
 from weathersvq.verification.sums import BASELINES
 
@@ -87,7 +87,7 @@ class Trained(Contestant):
     ) -> None:
         # Only checkpoints need torch.
         from weathersvq.checkpoint import load_checkpoint
-        from weathersvq.forecast import choose_lead_steps
+        from weathersvq.forecasting.job import choose_lead_steps
 
         self.path = path
         checkpoint = load_checkpoint(path, weights=False)
@@ -113,7 +113,7 @@ class Trained(Contestant):
         return load_checkpoint(self.path)
 
     def inits(self, dataset: xr.Dataset, period: Period, longest: np.timedelta64) -> Times:
-        from weathersvq.forecast import check_fit
+        from weathersvq.forecasting.job import check_fit
 
         check_fit(self.checkpoint, dataset)
         offsets = Offsets(self._offsets.inputs, (int(longest // self.step),))
@@ -132,7 +132,7 @@ class Trained(Contestant):
         self, dataset: xr.Dataset, inits: Times, channels: Sequence[Channel],
         leads: NDArray[np.timedelta64], size: int,
     ) -> Iterator[NDArray[np.float32]]:  # fmt: skip
-        from weathersvq.forecast import ForecastJob
+        from weathersvq.forecasting.job import ForecastJob
 
         # Without what followed: the truth is read once for all.
         job = ForecastJob(

@@ -1,7 +1,7 @@
 """Climatology: the mean of the training period, cell by cell, whatever the weather was before.
 
 A model sees fields and no calendar, so this is the mean over all seasons and hours. The one by day
-of the year and hour, which forecasts are verified against, is made in `verify`.
+of the year and hour, which forecasts are verified against, is made in `data.climatology`.
 """
 
 from __future__ import annotations

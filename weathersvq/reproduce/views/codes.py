@@ -7,14 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from weathersvq.checkpoint import load_checkpoint
-from weathersvq.code_pictures import (
-    draw_covering,
-    draw_densities,
-    draw_embeddings,
-    draw_latent_maps,
-    draw_weights,
-)
-from weathersvq.codes import (
+from weathersvq.codes.covering import SHARE, codes_needed, errors_by_size
+from weathersvq.codes.measures import (
     WeightStatistics,
     codebook_of,
     distribution_of,
@@ -23,7 +17,13 @@ from weathersvq.codes import (
     sample_vectors,
     weight_statistics,
 )
-from weathersvq.covering import SHARE, codes_needed, errors_by_size
+from weathersvq.codes.pictures import (
+    draw_covering,
+    draw_densities,
+    draw_embeddings,
+    draw_latent_maps,
+    draw_weights,
+)
 from weathersvq.grid import Grid
 from weathersvq.models.forecaster import Forecaster
 from weathersvq.reproduce.results import Finished, by_experiment, paper_value
@@ -37,8 +37,8 @@ from weathersvq.reproduce.views.base import (
     spread,
     table,
 )
-from weathersvq.runs import MODEL_FILE
 from weathersvq.series import open_series
+from weathersvq.training.runs import MODEL_FILE
 
 METHODS = {
     "nearest": "nearest code",

@@ -16,8 +16,8 @@ from weathersvq.models.published import load_benchmark
 from weathersvq.models.size import measure
 from weathersvq.reproduce.results import Finished, by_experiment, paper_rows, paper_value
 from weathersvq.reproduce.views.base import Part, Shown, figure_text, of_first_seed, spread, table
-from weathersvq.runs import MODEL_FILE
 from weathersvq.schema import Section, kind_of
+from weathersvq.training.runs import MODEL_FILE
 
 # The paper's data sets, and the lists that hold the settings published for them.
 BENCHMARKS = {

@@ -13,7 +13,7 @@ from weathersvq.checkpoint import load_checkpoint
 from weathersvq.models.size import measure
 from weathersvq.reproduce.results import Finished, by_experiment
 from weathersvq.reproduce.views.base import Part, Picture, Shown, label, of_first_seed
-from weathersvq.runs import METRICS_FILE, MODEL_FILE
+from weathersvq.training.runs import METRICS_FILE, MODEL_FILE
 
 # Colours that stay apart for the colour-blind (Okabe and Ito), and line styles when they run out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")

@@ -18,8 +18,8 @@ from weathersvq.maps import add_coastlines, unrolled
 from weathersvq.reproduce.results import Finished
 from weathersvq.reproduce.runner import MAPS_FILE
 from weathersvq.reproduce.views.base import Part, Picture, Shown, label, of_first_seed, table
-from weathersvq.runs import MODEL_FILE
 from weathersvq.series import open_series
+from weathersvq.training.runs import MODEL_FILE
 
 Values = NDArray[np.floating]
 # Leads side by side in a picture.

@@ -1,0 +1,138 @@
+"""The verb `forecast`: from initial times to files, scores and maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from weathersvq.cli.common import make_console, open_model
+
+if TYPE_CHECKING:
+    from weathersvq.checkpoint import Checkpoint
+
+# More files than these are not named one by one.
+MOST_FILES_NAMED = 20
+
+
+def forecast(
+    init: Annotated[
+        list[str],
+        typer.Option(help="Initial time (UTC), or START/STOP/STEP; may be given again."),
+    ],
+    var: Annotated[
+        str | None,
+        typer.Option(help="Variables, such as t2m or t2m,uv10; all of the model's if not given."),
+    ] = None,
+    lead: Annotated[
+        str | None,
+        typer.Option(help="Longest lead, such as 72h; beyond the trained ones output is fed back."),
+    ] = None,
+    source: Annotated[
+        str, typer.Option(help="`sample`, a folder, NetCDF, GRIB or Zarr, local or a URL.")
+    ] = "sample",
+    model: Annotated[
+        str, typer.Option(help="`bundled`, or a checkpoint (.safetensors).")
+    ] = "bundled",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="FILE.nc or FILE.zarr; without it, files named by variable and init."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace what --out names.")] = False,
+    maps: Annotated[bool, typer.Option(help="Draw maps of the forecast and its error.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="fp32 or bf16, which is faster; its error against fp32 is shown.")
+    ] = "fp32",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the model first: for many inits.")
+    ] = False,
+) -> None:
+    """Forecast from one or several initial times, with maps and scores."""
+    from weathersvq.data.windows import parse_step
+    from weathersvq.forecasting.inference import parse_precision
+    from weathersvq.forecasting.job import ForecastJob, choose_channels, open_for, parse_inits
+    from weathersvq.forecasting.stream import draw_maps, forecast_targets, write_job
+    from weathersvq.output import check_target
+
+    checkpoint = open_model(model)
+    if checkpoint.experiment.data.kind == "frames":
+        _forecast_frames(checkpoint, init, lead, source, out, overwrite, device)
+        return
+    inits = parse_inits(init)
+    longest = None if lead is None else parse_step(lead)
+    reduced = parse_precision(precision)
+    targets = forecast_targets(out, var, inits)
+    replace = overwrite or out is None
+    for target in targets:
+        check_target(target, overwrite=replace)
+    channels = choose_channels(checkpoint, var)
+
+    from weathersvq.cli.progress import CountLine
+    from weathersvq.cli.tables import print_precision, print_scores
+
+    console = make_console()
+    job = ForecastJob(
+        checkpoint, open_for(checkpoint, source), inits, channels=channels, lead=longest, device=device,
+        precision=reduced, compiled=compile_,
+    )  # fmt: skip
+    if reduced != "fp32":
+        print_precision(console, job.precision_errors(), precision, min(job.batch_size, inits.size))
+    with CountLine("inits") as line:
+        done = write_job(job, targets, overwrite=replace, report=line)
+    print_scores(console, done.tally)
+    drawn = draw_maps(done.first, targets[0]) if maps else []
+    if len(targets) > MOST_FILES_NAMED:
+        console.print(
+            f"wrote {len(targets)} files {targets[0]} to {targets[-1]}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        targets = []
+    for path in (*targets, *drawn):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    if done.first.attrs["simulated"] == "true":
+        console.print(
+            "Note: the bundled sample is a climate simulation under its own calendar, "
+            "not past weather."
+            if source == "sample"
+            else "Note: these data are a climate simulation, not past weather.",
+            soft_wrap=True,
+        )
+
+
+def _forecast_frames(
+    checkpoint: Checkpoint,
+    init: list[str],
+    lead: str | None,
+    source: str,
+    out: Path | None,
+    overwrite: bool,
+    device: str,
+) -> None:
+    """Forecast frames: windows of the test split by their numbers, leads in frames."""
+    from weathersvq.cli.tables import print_frame_scores
+    from weathersvq.errors import InputError
+    from weathersvq.forecasting.frames import (
+        check_frame_target,
+        forecast_frames,
+        open_frame_series,
+        parse_windows,
+        split_origins,
+        write_frames,
+    )
+
+    if lead is not None and not (lead.isdecimal() and int(lead) > 0):
+        raise InputError(f"--lead {lead!r} is not a number of frames above zero")
+    path = out or Path("forecasts") / f"{checkpoint.experiment.name}.zarr"
+    check_frame_target(path, overwrite or out is None)
+    series = open_frame_series(checkpoint, None if source == "sample" else source)
+    origins = split_origins(series)
+    chosen = origins[parse_windows(init, origins.size)]
+    steps = None if lead is None else int(lead)
+    result = forecast_frames(checkpoint, series, chosen, steps=steps, device=device)
+    console = make_console()
+    print_frame_scores(console, result, series.channels, series.units)
+    write_frames(result, path, overwrite=overwrite or out is None)
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""How good a forecast is: of fields (`weather`), as shown after a forecast (`tally`), of `images`."""
