@@ -200,7 +200,7 @@ class Stored(Contestant):
                 )
         leads = dataset["lead_time"].values.astype("timedelta64[s]")
         self.leads = leads if lead is None else leads[leads <= lead]
-        if self.leads.size == 0:
+        if lead is not None and self.leads.size == 0:
             raise InputError(
                 f"--lead {in_hours(lead)} is shorter than every lead of {path}, whose first is "
                 f"{in_hours(leads[0])}"

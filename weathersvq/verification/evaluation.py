@@ -192,11 +192,13 @@ def tally(
     known = np.stack([np.sum(~np.isnan(truth[:, end]), axis=0) for end in ends]).astype(np.float64)
     for number, (name, one) in enumerate(everyone.items()):
         for place, channel in enumerate(plan.channels):
-            flat = [
-                None if each is None else each[:, :, place].reshape(-1, *shape)
-                for each in (one, truth, normal)
-            ]
-            found = region_sums(*flat, plan.regions, f"{name} of {channel}")  # type: ignore[arg-type]
+            found = region_sums(
+                one[:, :, place].reshape(-1, *shape),
+                truth[:, :, place].reshape(-1, *shape),
+                None if normal is None else normal[:, :, place].reshape(-1, *shape),
+                plan.regions,
+                f"{name} of {channel}",
+            )
             sums[number, :, :, :, place] = found.reshape(len(SUMS), count, leads, -1)
             for row, end in enumerate(ends):
                 apart = np.subtract(one[:, end, place], truth[:, end, place], dtype=np.float64)

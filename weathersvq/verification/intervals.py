@@ -101,8 +101,8 @@ def score_intervals(sums: xr.DataArray, blocks: Blocks) -> tuple[xr.DataArray, x
         rows: list[list[xr.DataArray]] = [[], []]
         for region in sums["region"].values:
             scores = metrics(resampled(sums.sel(channel=channel, region=region), blocks))
-            for tail, low in zip(rows, (True, False), strict=True):
-                tail.append(_end(scores, low))
+            for tail, lower in zip(rows, (True, False), strict=True):
+                tail.append(_end(scores, lower))
         for tail, parts in zip(ends, rows, strict=True):
             tail.append(xr.concat(parts, dim="region", coords="different", compat="equals"))
     low, high = (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from weathersvq.maps import pretty_units
 from weathersvq.variables import Channel
@@ -34,7 +33,7 @@ TITLES = {
 }
 
 
-def hours(array: xr.DataArray) -> list[float]:
+def hours(array: xr.DataArray | xr.Dataset) -> list[float]:
     """Leads in hours."""
     return [float(h) for h in array["lead_time"].values / np.timedelta64(1, "h")]
 
@@ -141,9 +140,9 @@ def _finished(figure: Figure, axes: Axes, channel: Channel | None, more: str = "
     return figure
 
 
-def _line(axes: Axes, across: Sequence[float], values: object, name: str, results: Results) -> None:
+def _line(axes: Axes, across: ArrayLike, values: ArrayLike, name: str, results: Results) -> None:
     # A single lead or hour would leave a line without length.
-    marker = "o" if len(across) == 1 else ""
+    marker = "o" if np.size(across) == 1 else ""
     axes.plot(
         across, values, DASHES.get(name, "-"), color=_colour(name, results), label=name,
         marker=marker,

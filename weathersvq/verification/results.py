@@ -171,8 +171,9 @@ class Results:
         """
         rmse = self.by_lead.sel(metric="rmse", drop=True).isel(region=0, drop=True)
         days = rmse["lead_time"] / np.timedelta64(1, "D")
-        rate = np.log(rmse.where(rmse > 0)).diff("lead_time") / days.diff("lead_time")
-        share = rmse * np.nan
+        logarithm = rmse.copy(data=np.log(rmse.where(rmse > 0).values))
+        rate = logarithm.diff("lead_time") / days.diff("lead_time")
+        share = xr.full_like(rmse, np.nan)
         if CLIMATOLOGY in rmse["forecast"].values:
             share = rmse / rmse.sel(forecast=CLIMATOLOGY, drop=True)
         return xr.Dataset({"share": share, "rate": rate.reindex(lead_time=rmse["lead_time"])})
@@ -242,9 +243,8 @@ class Results:
             frames.append(frame)
         table = pd.concat(frames)
         if "lead_time" in table:
-            hours = table["lead_time"] / pd.Timedelta(hours=1)
-            table.insert(table.columns.get_loc("lead_time"), "lead_hours", hours)
-            table = table.drop(columns="lead_time")
+            hours = table["lead_time"].dt.total_seconds() / 3600
+            table = table.assign(lead_time=hours).rename(columns={"lead_time": "lead_hours"})
         return table
 
     def write(self, path: Path) -> None:

@@ -67,8 +67,8 @@ def region_sums(
     total = np.empty((len(SUMS), count, len(regions.names)))
     for start in range(0, count, BLOCK_MAPS):
         block = slice(start, start + BLOCK_MAPS)
-        maps = [None if each is None else each[block] for each in (forecast, truth, normal)]
-        total[:, block] = _block_sums(*maps, regions, name)  # type: ignore[arg-type]
+        usual = None if normal is None else normal[block]
+        total[:, block] = _block_sums(forecast[block], truth[block], usual, regions, name)
     return total
 
 
