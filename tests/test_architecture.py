@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("batches", "checkpoint", "device", "series"),
     ("training", "forecasting"),
     ("evaluate", "verification", "reproduce"),
+    ("api",),
     ("cli",),
 )
 BOTH_MEET = {"batches", "training", "forecasting", "checkpoint"}
@@ -95,6 +96,10 @@ def test_torch_and_xarray_meet_in_few_places(path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "forbidden"),
     [
+        (
+            "import weathersvq as ws; dir(ws)",
+            {"torch", "xarray", "matplotlib", "numpy", "pydantic"},
+        ),
         ("import weathersvq.cli", {"torch", "xarray", "matplotlib", "numpy", "pydantic"}),
         (
             "from weathersvq.config import DataConfig; DataConfig(source='sample', "
@@ -104,7 +109,7 @@ def test_torch_and_xarray_meet_in_few_places(path: Path) -> None:
         ("import weathersvq.data.sources", {"torch", "matplotlib"}),
         ("import weathersvq.codes.pictures", {"torch", "cartopy", "matplotlib.pyplot"}),
     ],
-    ids=["help", "data section", "sources", "code pictures"],
+    ids=["package", "help", "data section", "sources", "code pictures"],
 )
 def test_heavy_imports_wait_until_they_are_needed(statement: str, forbidden: set[str]) -> None:
     code = f"import sys; {statement}; print(*sys.modules)"

@@ -1,3 +1,47 @@
 """weathersvq: short-range forecasts on gridded climate data with SimVP and SVQ."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weathersvq.api.data import open_source, prepare
+    from weathersvq.api.forecasts import forecast, open_forecast
+    from weathersvq.api.models import load_model, train
+    from weathersvq.api.verification import evaluate
+    from weathersvq.errors import InputError
+
 __version__ = "0.1.0"
+
+# What people use, and where it is. Imported when it is first asked for: torch alone takes seconds.
+_PLACES = {
+    "InputError": "weathersvq.errors",
+    "evaluate": "weathersvq.api.verification",
+    "forecast": "weathersvq.api.forecasts",
+    "load_model": "weathersvq.api.models",
+    "open_forecast": "weathersvq.api.forecasts",
+    "open_source": "weathersvq.api.data",
+    "prepare": "weathersvq.api.data",
+    "train": "weathersvq.api.models",
+}
+__all__ = [
+    "InputError",
+    "evaluate",
+    "forecast",
+    "load_model",
+    "open_forecast",
+    "open_source",
+    "prepare",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -48,6 +48,7 @@ class Checkpoint:
         scores: figures of the run by name, such as the best epoch and its validation loss.
         version: of the package that wrote it.
         name: of the file, for messages.
+        path: of the file; None for a model that was not read from one.
     """
 
     experiment: Experiment
@@ -58,6 +59,7 @@ class Checkpoint:
     scores: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
     name: str = ""
+    path: Path | None = None
 
     @property
     def field_grid(self) -> Grid:
@@ -210,6 +212,7 @@ def load_checkpoint(path: str | Path, *, weights: bool = True) -> Checkpoint:
             scores=metadata["scores"],
             version=metadata["version"],
             name=path.name,
+            path=path,
         )
     except KeyError as error:
         raise InputError(f"{str(path)!r} lacks {error} in its metadata; train again") from error

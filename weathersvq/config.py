@@ -6,6 +6,7 @@ torch; the model section is checked by the model tables, which import it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -389,12 +390,23 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         raise InputError(f"{path} is not valid YAML: {problem}") from error
     if not isinstance(document, dict) or node is None:
         raise InputError(f"{path} holds no configuration; expected sections data, model and train")
+    document = with_settings(document, overrides)
+    return experiment_from_dict(document, dict(_keys_with_lines(node)), str(path))
+
+
+def with_settings(document: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Plain data of a config, changed by `section.key=value` assignments.
+
+    Raises:
+        InputError: an assignment of another form, or a model that its benchmark does not have.
+    """
+    document = copy.deepcopy(document)
     # A model that is chosen brings its own training settings; single keys come after it.
-    for assignment in sorted(overrides, key=lambda each: not each.startswith("model=")):
+    for assignment in sorted(assignments, key=lambda each: not each.startswith("model=")):
         _set(document, assignment)
         if assignment.startswith("model="):
             document = _with_published_model(document)
-    return experiment_from_dict(document, dict(_keys_with_lines(node)), str(path))
+    return document
 
 
 def experiment_from_dict(

@@ -61,41 +61,25 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score models and forecasts over a period, beside persistence and climatology."""
-    from weathersvq.data.workers import check_scheduler, start_workers
-    from weathersvq.verification.plan import make_plan
-    from weathersvq.verification.results import (
-        OUTPUTS,
-        REPORTS,
-        Results,
-        check_file,
-        parse_by,
-    )
+    from weathersvq.api.verification import evaluate as run
+    from weathersvq.cli.progress import CountLine
+    from weathersvq.cli.tables import print_evaluation
+    from weathersvq.verification.results import OUTPUTS, REPORTS, check_file
 
-    axes = parse_by(by)
-    check_scheduler(scheduler)
     for path, suffixes in ((out, OUTPUTS), (report, REPORTS)):
         if path is not None:
             check_file(path, suffixes, overwrite=overwrite)
-    plan = make_plan(
-        forecasts, source=source, period=period, every=every, limit=limit, var=var, lead=lead,
-        regions=region or [], climatology=climatology,
-    )  # fmt: skip
-
-    from weathersvq.cli.progress import CountLine
-    from weathersvq.cli.tables import print_evaluation
-    from weathersvq.verification.evaluation import evaluate as run
-
-    who = "synchronous" if scheduler == "local" and workers == 1 else scheduler
-    with start_workers(who, workers) as crew, CountLine("inits") as line:
-        tally = run(plan, crew, line)
-    results = Results(plan, tally, axes, seed)
+    with CountLine("inits") as line:
+        results = run(
+            forecasts, source=source, period=period, every=every, limit=limit, var=var, lead=lead,
+            by=by, regions=region or [], climatology=climatology, seed=seed, scheduler=scheduler,
+            workers=workers, report=line,
+        )  # fmt: skip
     console = make_console()
     print_evaluation(console, results)
     if out is not None:
-        results.write(out)
+        results.write(out, overwrite=overwrite)
         console.print(f"wrote {out}", highlight=False, soft_wrap=True)
     if report is not None:
-        from weathersvq.verification.report import write_report
-
-        write_report(results, report)
+        results.report(report, overwrite=overwrite)
         console.print(f"wrote {report}", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from weathersvq.cli.common import make_console, open_model
+from weathersvq.cli.common import make_console
 
 
 def export(
@@ -22,10 +22,11 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Turn a model into a file for other programs: physical units in and out, any number of windows."""
+    from weathersvq.api.models import load_model
     from weathersvq.cli.tables import print_checks
     from weathersvq.forecasting.export import export_model, export_target, real_inputs
 
-    checkpoint = open_model(model)
+    checkpoint = load_model(model)
     path = export_target(checkpoint.name, to, out, overwrite=overwrite)
     real = real_inputs(checkpoint, source)
     checks = export_model(checkpoint, to, path, real=real, overwrite=overwrite)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weathersvq.cli.common import make_console, open_model
+from weathersvq.cli.common import make_console
 
 if TYPE_CHECKING:
     from weathersvq.checkpoint import Checkpoint
@@ -50,34 +50,30 @@ def forecast(
     ] = False,
 ) -> None:
     """Forecast from one or several initial times, with maps and scores."""
-    from weathersvq.data.windows import parse_step
-    from weathersvq.forecasting.inference import parse_precision
-    from weathersvq.forecasting.job import ForecastJob, choose_channels, open_for, parse_inits
+    from weathersvq.api.models import load_model
+    from weathersvq.forecasting.job import make_job, parse_inits
     from weathersvq.forecasting.stream import draw_maps, forecast_targets, write_job
     from weathersvq.output import check_target
 
-    checkpoint = open_model(model)
+    checkpoint = load_model(model)
     if checkpoint.experiment.data.kind == "frames":
         _forecast_frames(checkpoint, init, lead, source, out, overwrite, device)
         return
     inits = parse_inits(init)
-    longest = None if lead is None else parse_step(lead)
-    reduced = parse_precision(precision)
     targets = forecast_targets(out, var, inits)
     replace = overwrite or out is None
     for target in targets:
         check_target(target, overwrite=replace)
-    channels = choose_channels(checkpoint, var)
+    job = make_job(
+        checkpoint, inits, var, lead, source=source, device=device, precision=precision,
+        compiled=compile_,
+    )  # fmt: skip
 
     from weathersvq.cli.progress import CountLine
     from weathersvq.cli.tables import print_precision, print_scores
 
     console = make_console()
-    job = ForecastJob(
-        checkpoint, open_for(checkpoint, source), inits, channels=channels, lead=longest, device=device,
-        precision=reduced, compiled=compile_,
-    )  # fmt: skip
-    if reduced != "fp32":
+    if precision != "fp32":
         print_precision(console, job.precision_errors(), precision, min(job.batch_size, inits.size))
     with CountLine("inits") as line:
         done = write_job(job, targets, overwrite=replace, report=line)
@@ -113,25 +109,11 @@ def _forecast_frames(
 ) -> None:
     """Forecast frames: windows of the test split by their numbers, leads in frames."""
     from weathersvq.cli.tables import print_frame_scores
-    from weathersvq.errors import InputError
-    from weathersvq.forecasting.frames import (
-        check_frame_target,
-        forecast_frames,
-        open_frame_series,
-        parse_windows,
-        split_origins,
-        write_frames,
-    )
+    from weathersvq.forecasting.frames import check_frame_target, frame_forecast, write_frames
 
-    if lead is not None and not (lead.isdecimal() and int(lead) > 0):
-        raise InputError(f"--lead {lead!r} is not a number of frames above zero")
     path = out or Path("forecasts") / f"{checkpoint.experiment.name}.zarr"
     check_frame_target(path, overwrite or out is None)
-    series = open_frame_series(checkpoint, None if source == "sample" else source)
-    origins = split_origins(series)
-    chosen = origins[parse_windows(init, origins.size)]
-    steps = None if lead is None else int(lead)
-    result = forecast_frames(checkpoint, series, chosen, steps=steps, device=device)
+    result, series = frame_forecast(checkpoint, init, lead, source=source, device=device)
     console = make_console()
     print_frame_scores(console, result, series.channels, series.units)
     write_frames(result, path, overwrite=overwrite or out is None)

@@ -26,31 +26,18 @@ def train(
     nodes: Annotated[int, typer.Option(min=1, help="Machines that train together.")] = 1,
 ) -> None:
     """Train the model of a config and keep its best epoch."""
+    from weathersvq.api.models import run_training
     from weathersvq.config import load_experiment
-    from weathersvq.errors import InputError, SectionError
+    from weathersvq.ranks import find_ranks
 
-    experiment = load_experiment(config, set_ or [])
-    try:
-        from weathersvq.ranks import find_ranks
-        from weathersvq.training.runs import run_summary
-        from weathersvq.training.train import train as run
-    except ModuleNotFoundError as error:
-        if error.name != "lightning":
-            raise
-        raise InputError(
-            "training needs lightning, which is not installed; pip install 'weathersvq[train]'"
-        ) from error
-
-    folder = out or Path("runs") / experiment.name
-    try:
-        path = run(
-            experiment, folder, resume=resume, overwrite=overwrite, device=device,
-            devices=devices, nodes=nodes,
-        )  # fmt: skip
-    except SectionError as error:
-        raise InputError(f"{config}: {error}") from error
+    path = run_training(
+        load_experiment(config, set_ or []), str(config), out, resume=resume, overwrite=overwrite,
+        device=device, devices=devices, nodes=nodes,
+    )  # fmt: skip
     if not find_ranks(devices, nodes).leads:
         return
+    from weathersvq.training.runs import run_summary
+
     console = make_console()
-    console.print(run_summary(folder), highlight=False, soft_wrap=True)
+    console.print(run_summary(path.parent), highlight=False, soft_wrap=True)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)

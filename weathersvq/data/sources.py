@@ -49,7 +49,7 @@ Part = tuple[xr.Dataset, str]
 
 
 def open_source(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | xr.Dataset,
     channels: Sequence[Channel] | None = None,
     *,
     grid: Grid | None = None,
@@ -58,7 +58,8 @@ def open_source(
     """Open a source as a canonical dataset (see `data.canonical`), without reading its fields.
 
     Args:
-        source: `sample`, a folder, a file, a pattern, a Zarr store, or a URL.
+        source: `sample`, a folder, a file, a pattern, a Zarr store, a URL, or a dataset in memory
+            with the names, units and axes of any of them.
         channels: variables and levels wanted; all that are known if None.
         grid: where global data that are on another grid go; 5.625 degrees if None. Regional data
             stay on their own.
@@ -78,7 +79,7 @@ def open_source(
 
 
 def open_canonical(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | xr.Dataset,
     channels: Sequence[Channel] | None = None,
     *,
     ordered: bool = True,
@@ -99,9 +100,14 @@ def open_canonical(
     Raises:
         InputError, OSError: see `open_source`.
     """
-    name = os.fspath(source)
     wanted = None if channels is None else dict.fromkeys(channel.name for channel in channels)
-    parts, attributes = _open_parts(name, channels, network)
+    if isinstance(source, xr.Dataset):
+        name = str(source.attrs.get("source_name", "the dataset"))
+        parts: list[Part] = [(source, name)]
+        attributes: dict[str, str] = {}
+    else:
+        name = os.fspath(source)
+        parts, attributes = _open_parts(name, channels, network)
     canonical = _canonical(parts, name, wanted, ordered).assign_attrs(attributes)
     if channels is not None:
         canonical = select_channels(canonical, channels, name)
@@ -109,6 +115,8 @@ def open_canonical(
         chosen = channels or [Channel(str(variable_name)) for variable_name in canonical]
         usable = usable_times(parts[0][0], chosen)
         canonical = canonical.assign_coords(usable=("time", usable))
+    elif isinstance(source, xr.Dataset) and "usable" in source.coords:
+        canonical = canonical.assign_coords(usable=("time", source["usable"].values))
     return canonical.assign_attrs(grid=Grid.of(canonical).describe())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,30 +17,36 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def parse_time(text: str) -> np.datetime64:
+def parse_time(moment: str | date | np.datetime64) -> np.datetime64:
     """An ISO 8601 time such as `2017-01-01` or `2017-01-01T06` (UTC), to the second.
 
     Raises:
         InputError: text that is no such time.
     """
+    if isinstance(moment, np.datetime64):
+        moment = str(moment.astype("datetime64[s]"))
+    text = moment.isoformat() if isinstance(moment, date) else moment
     try:
-        moment = datetime.fromisoformat(text.strip())
+        parsed = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise InputError(
             f"{text!r} is not a time; expected a date (YYYY-MM-DD) or a date and hour "
             "such as 2017-01-01T06"
         ) from error
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return np.datetime64(moment, "s")
+    if parsed.tzinfo is not None:
+        parsed = parsed.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(parsed, "s")
 
 
-def parse_step(text: str) -> np.timedelta64:
+def parse_step(text: str | timedelta | np.timedelta64 | int) -> np.timedelta64:
     """A length of time such as `1h`, `6h`, `72h`, `3d`, `30min`, in whole seconds, above zero.
 
     Raises:
-        InputError: text that is no such length.
+        InputError: text that is no such length, or a number without a unit.
     """
+    # pandas takes a bare number for nanoseconds.
+    if isinstance(text, int) or (isinstance(text, str) and text.strip().isdecimal()):
+        raise InputError(f"{text!r} is a number without a unit; expected hours or days: 6h or 3d")
     try:
         length = pd.Timedelta(text)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ def parse_windows(texts: Sequence[str], count: int) -> NDArray[np.intp]:
             numbers = []
         if not 1 <= len(numbers) <= 3 or (len(numbers) == 3 and numbers[2] < 1):
             raise InputError(
-                f"--init {text!r} is not a window's number N or START/STOP/STEP, which frames are "
+                f"init {text!r} is not a window's number N or START/STOP/STEP, which frames are "
                 "forecast from"
             )
         start, stop, step = [*(numbers * 2)[:2], 1] if len(numbers) < 3 else numbers
@@ -48,7 +49,7 @@ def parse_windows(texts: Sequence[str], count: int) -> NDArray[np.intp]:
     wanted = np.unique(np.asarray(chosen, np.intp))
     if wanted.size == 0 or wanted[0] < 0 or wanted[-1] >= count:
         raise InputError(
-            f"--init {', '.join(texts)} is not among the {count} windows 0 to {count - 1}"
+            f"init {', '.join(texts)} is not among the {count} windows 0 to {count - 1}"
         )
     return wanted
 
@@ -103,7 +104,7 @@ def forecast_frames(
     count = steps or len(offsets.targets)
     if not offsets.is_regular and count > len(offsets.targets):
         raise InputError(
-            f"--lead {count} can't be reached: the model gives the frames at {offsets.targets} only"
+            f"lead {count} can't be reached: the model gives the frames at {offsets.targets} only"
         )
     leads = np.arange(1, count + 1) if offsets.is_regular else np.asarray(offsets.targets[:count])
     form = inference_form(checkpoint, count, device=device)
@@ -129,6 +130,37 @@ def forecast_frames(
         model=checkpoint.name,
         step=frames.step,
     )
+
+
+def frame_forecast(
+    checkpoint: Checkpoint,
+    windows: Sequence[str],
+    lead: object = None,
+    *,
+    source: str | os.PathLike[str] | xr.Dataset = "sample",
+    device: str = "auto",
+) -> tuple[xr.Dataset, FrameSeries]:
+    """The forecast that a person's words ask for, and the frames that it was made from.
+
+    Args:
+        checkpoint: of a model of frames.
+        windows: numbers of windows of the test split, see `parse_windows`.
+        lead: how many frames; as many as trained if None.
+        source: frames; those that the model was trained on if `sample`.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InputError: see `parse_windows`, `open_frame_series` and `forecast_frames`.
+    """
+    if lead is not None and not (str(lead).isdecimal() and int(str(lead)) > 0):
+        raise InputError(f"lead {str(lead)!r} is not a number of frames above zero")
+    if isinstance(source, xr.Dataset):
+        raise InputError(f"{checkpoint.name} forecasts frames; give them as a file or a folder")
+    series = open_frame_series(checkpoint, None if source == "sample" else os.fspath(source))
+    origins = split_origins(series)
+    chosen = origins[parse_windows(windows, origins.size)]
+    steps = None if lead is None else int(str(lead))
+    return forecast_frames(checkpoint, series, chosen, steps=steps, device=device), series
 
 
 def _label(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import xarray as xr
@@ -19,7 +21,13 @@ from weathersvq.data.rolling import RollingFrames
 from weathersvq.data.sources import open_source
 from weathersvq.data.windows import parse_step, parse_time
 from weathersvq.errors import InputError
-from weathersvq.forecasting.inference import Difference, Precision, differences, inference_form
+from weathersvq.forecasting.inference import (
+    Difference,
+    Precision,
+    differences,
+    inference_form,
+    parse_precision,
+)
 from weathersvq.forecasting.labels import forecast_attributes, named_fields
 from weathersvq.grid import Grid
 from weathersvq.variables import Channel, parse_channels
@@ -35,35 +43,37 @@ PART_BATCHES = 4
 MOST_INITS = 100_000
 
 
-def parse_inits(texts: Sequence[str]) -> Times:
-    """Initial times, ascending: each text is TIME or START/STOP/STEP (STOP included).
+def parse_inits(moments: Sequence[str | date | np.datetime64]) -> Times:
+    """Initial times, ascending: each is a time, or text TIME or START/STOP/STEP (STOP included).
 
     Raises:
         InputError: unreadable times, none at all, or one named twice.
     """
     inits: list[np.datetime64] = []
-    for text in texts:
-        parts = text.split("/")
-        if len(parts) == 1:
+    for text in moments:
+        parts = text.split("/") if isinstance(text, str) else []
+        if len(parts) <= 1:
             inits.append(parse_time(text))
         elif len(parts) == 3:
             start, stop, step = parse_time(parts[0]), parse_time(parts[1]), parse_step(parts[2])
             if stop < start:
-                raise InputError(f"--init {text!r} ends before it starts")
+                raise InputError(f"init {text!r} ends before it starts")
             if (stop - start) // step >= MOST_INITS:
-                raise InputError(f"--init {text!r} names more than {MOST_INITS} times")
+                raise InputError(f"init {text!r} names more than {MOST_INITS} times")
             inits += list(np.arange(start, stop + np.timedelta64(1, "s"), step))
         else:
-            raise InputError(f"--init {text!r} is neither TIME nor START/STOP/STEP")
+            raise InputError(f"init {text!r} is neither TIME nor START/STOP/STEP")
     unique, counts = np.unique(np.asarray(inits, dtype="datetime64[s]"), return_counts=True)
     if unique.size == 0:
-        raise InputError("no initial time given; name one with --init 2017-01-01")
+        raise InputError("no initial time given; name one, such as 2017-01-01")
     if counts.max() > 1:
-        raise InputError(f"--init names {unique[counts.argmax()]} twice")
+        raise InputError(f"the initial time {unique[counts.argmax()]} is given twice")
     return unique
 
 
-def choose_channels(checkpoint: Checkpoint, wanted: str | None) -> tuple[Channel, ...]:
+def choose_channels(
+    checkpoint: Checkpoint, wanted: str | Iterable[str] | None
+) -> tuple[Channel, ...]:
     """The model's channels that the user asked for; all of them if nothing was named.
 
     `t` asks for every level of t that the model has.
@@ -86,7 +96,7 @@ def choose_channels(checkpoint: Checkpoint, wanted: str | None) -> tuple[Channel
     return tuple(chosen)
 
 
-def open_for(checkpoint: Checkpoint, source: str) -> xr.Dataset:
+def open_for(checkpoint: Checkpoint, source: str | os.PathLike[str] | xr.Dataset) -> xr.Dataset:
     """A source as a canonical dataset of the model's channels, on its grid if that is global.
 
     Raises:
@@ -156,8 +166,7 @@ def choose_lead_steps(checkpoint: Checkpoint, lead: np.timedelta64 | None) -> tu
     hours = lead.astype("timedelta64[s]").astype(int) / 3600
     if lead % step != np.timedelta64(0, "s"):
         raise InputError(
-            f"--lead {hours:g}h is no multiple of the model's step "
-            f"{checkpoint.experiment.data.step}"
+            f"lead {hours:g}h is no multiple of the model's step {checkpoint.experiment.data.step}"
         )
     wanted = int(lead // step)
     if offsets.is_regular:
@@ -165,7 +174,7 @@ def choose_lead_steps(checkpoint: Checkpoint, lead: np.timedelta64 | None) -> tu
     kept = tuple(target for target in offsets.targets if target <= wanted)
     if not kept or wanted > offsets.targets[-1]:
         raise InputError(
-            f"--lead {hours:g}h can't be reached: the model gives leads of "
+            f"lead {hours:g}h can't be reached: the model gives leads of "
             f"{', '.join(str(t * step.astype(int) // 3600) + 'h' for t in offsets.targets)} only"
         )
     return kept
@@ -205,6 +214,7 @@ class ForecastJob:
         compiled: whether torch compiles the model.
 
     Attributes:
+        dataset: as given.
         inits: (n,) initial times.
         leads: (L,) timedelta64.
         channels: of the forecasts.
@@ -233,6 +243,7 @@ class ForecastJob:
         self.channels = self._model_channels if channels is None else tuple(channels)
         steps = choose_lead_steps(checkpoint, lead)
         offsets, step = checkpoint.experiment.data.offsets, checkpoint.step
+        self.dataset = dataset
         self.inits = inits
         self.leads = (np.asarray(steps) * step).astype("timedelta64[s]")
         self._times = dataset["time"].values.astype("datetime64[s]")
@@ -267,6 +278,11 @@ class ForecastJob:
                 if following is not None:
                     ahead = reader.submit(self._read, following)
                 yield self._forecast(self.inits[part], inputs, truth)
+
+    def whole(self) -> xr.Dataset:
+        """All parts as one dataset in memory, see `forecast`."""
+        parts = [part.forecast for part in self]
+        return parts[0] if len(parts) == 1 else xr.concat(parts, dim="init_time", join="override")
 
     def precision_errors(self) -> dict[Channel, Difference]:
         """How far the first batch is from the same forecasts in fp32, by channel."""
@@ -349,5 +365,30 @@ def forecast(
         checkpoint, dataset, inits, channels=channels, lead=lead, device=device,
         batch_size=batch_size,
     )  # fmt: skip
-    parts = [part.forecast for part in job]
-    return parts[0] if len(parts) == 1 else xr.concat(parts, dim="init_time", join="override")
+    return job.whole()
+
+
+def make_job(
+    checkpoint: Checkpoint,
+    inits: Times,
+    var: str | Iterable[str] | None = None,
+    lead: str | timedelta | np.timedelta64 | int | None = None,
+    *,
+    source: str | os.PathLike[str] | xr.Dataset = "sample",
+    device: str = "auto",
+    precision: str = "fp32",
+    compiled: bool = False,
+) -> ForecastJob:
+    """The job that a person's words ask for, not yet begun.
+
+    Raises:
+        InputError: see `parse_step`, `parse_precision`, `choose_channels`, `open_for` and
+            `ForecastJob`.
+    """
+    longest = None if lead is None else parse_step(lead)
+    reduced = parse_precision(precision)
+    channels = choose_channels(checkpoint, var)
+    return ForecastJob(
+        checkpoint, open_for(checkpoint, source), inits, channels=channels, lead=longest,
+        device=device, precision=reduced, compiled=compiled,
+    )  # fmt: skip

@@ -104,14 +104,14 @@ class Results:
         """Lower and upper ends of the intervals of `by_lead`; None where there are too few cases."""
         return None if self.blocks.counts is None else score_intervals(self.sums, self.blocks)
 
-    def scores(self, by: Sequence[str]) -> xr.DataArray:
-        """Scores split by some of `BY`: dims (metric, forecast, [lead_time,] channel, [region,]
+    def scores(self, by: Sequence[str] | None = None) -> xr.DataArray:
+        """Scores split by some of `BY`, as asked for if None: dims (metric, forecast, [lead_time,] channel, [region,]
         [season,] [hour]).
 
         Season and hour (UTC) are those of the valid time. Without `region` they are of the whole
         grid, without `lead` over all leads.
         """
-        return metrics(totals(self.sums, by))
+        return metrics(totals(self.sums, self.by if by is None else by))
 
     @cached_property
     def spectra(self) -> xr.DataArray | None:
@@ -186,7 +186,7 @@ class Results:
             [region,] [season,] [hour]); `NAME_low` and `NAME_high` where there are intervals;
             `NAME_power` where the grid goes round the globe.
         """
-        scores = self.scores(self.by)
+        scores = self.scores()
         arrays: dict[str, xr.DataArray] = {}
         for channel in self.plan.channels:
             key = str(channel)
@@ -247,13 +247,33 @@ class Results:
             table = table.assign(lead_time=hours).rename(columns={"lead_time": "lead_hours"})
         return table
 
-    def write(self, path: Path) -> None:
-        """As NetCDF or CSV, by suffix; whole or not at all."""
+    def report(self, path: Path | str, *, overwrite: bool = False) -> Path:
+        """One page of it all: `.html`, or `.md` with its pictures beside it.
+
+        Raises:
+            InputError: see `check_file`.
+        """
+        from weathersvq.verification.report import write_report
+
+        path = Path(path)
+        check_file(path, REPORTS, overwrite=overwrite)
+        write_report(self, path)
+        return path
+
+    def write(self, path: Path | str, *, overwrite: bool = False) -> Path:
+        """The scores as NetCDF or CSV, by suffix; whole or not at all.
+
+        Raises:
+            InputError: see `check_file`.
+        """
+        path = Path(path)
+        check_file(path, OUTPUTS, overwrite=overwrite)
         with atomic_path(path) as fresh:
             if path.suffix == ".csv":
                 self.table().to_csv(fresh, index=False)
             else:
                 self.dataset().to_netcdf(fresh, engine="netcdf4")
+        return path
 
 
 def totals(sums: xr.DataArray, by: Sequence[str]) -> xr.DataArray:

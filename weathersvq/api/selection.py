@@ -1,0 +1,133 @@
+"""What people choose of a forecast: one map, or those along an axis; and what rides along with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from weathersvq.data.windows import parse_step, parse_time
+from weathersvq.errors import InputError
+from weathersvq.metrics.tally import field_names
+from weathersvq.output.form import described
+
+if TYPE_CHECKING:
+    from weathersvq.api.arguments import Length, Moment
+
+INITIAL = "_initial"
+
+
+def labelled(forecast: xr.Dataset, source: xr.Dataset | None = None) -> xr.Dataset:
+    """A forecast whose fields say what they are, with the state that it started from.
+
+    Args:
+        forecast: dims (init_time, lead_time, [level,] latitude, longitude), short names.
+        source: canonical dataset that holds the initial times.
+
+    Returns:
+        The forecast with long names and, if there is a source, `NAME_initial` (init_time, [level,]
+        latitude, longitude) as coordinates, which follow every selection.
+
+    Raises:
+        InputError: a source on another grid, or that lacks an initial time or a level.
+    """
+    simulated = {"simulated": forecast.attrs.get("simulated", "false")}
+    forecast = forecast.assign(
+        {
+            name: field.assign_attrs(described(str(name)) | simulated)
+            for name, field in forecast.data_vars.items()
+        }
+    )
+    if source is None:
+        return forecast
+    names = field_names(forecast)
+    inits = forecast["init_time"].values.astype("datetime64[s]")
+    missing = inits[~np.isin(inits, source["time"].values.astype("datetime64[s]"))]
+    if missing.size:
+        raise InputError(f"the source does not have the initial time {missing[0]}")
+    start = source[names].sel(time=inits)
+    if "level" in start.dims:
+        start = start.sel(level=forecast["level"].values)
+    # Coordinates agree to within rounding; those of the forecast keep xarray from dropping rows.
+    start = start.drop_vars(["usable"], errors="ignore").rename(time="init_time")
+    start = start.assign_coords({name: forecast[name] for name in start.dims})
+    return forecast.assign_coords({f"{name}{INITIAL}": start[name].variable for name in names})
+
+
+def without_initial(forecast: xr.Dataset) -> xr.Dataset:
+    """The forecast as it is written."""
+    return forecast.drop_vars([n for n in forecast.coords if str(n).endswith(INITIAL)])
+
+
+def chosen(
+    field: xr.DataArray,
+    *,
+    init: Moment | None = None,
+    lead: Length | None = None,
+    level: int | None = None,
+    time: Moment | None = None,
+) -> xr.DataArray:
+    """One map of a field: (latitude, longitude), the rest as scalar coordinates.
+
+    Args:
+        field: dims ([init_time,] [lead_time,] [time,] [level,] latitude, longitude).
+        init, lead, level, time: see `FieldAccessor.map`.
+
+    Raises:
+        InputError: something that the field does not hold, several levels and none named.
+    """
+    field = field.drop_vars([name for name in field.coords if str(name).endswith(INITIAL)])
+    wanted = {
+        "init_time": None if init is None else parse_time(init),
+        "lead_time": None if lead is None else parse_step(lead),
+        "level": level,
+        "time": None if time is None else parse_time(time),
+    }
+    for dim, value in wanted.items():
+        if dim not in field.dims:
+            if value is not None and not (dim in field.coords and field[dim].values == value):
+                raise InputError(f"{field.name} has no {_word(dim)} {_said(dim, value)} to choose")
+            continue
+        held = field[dim].values
+        if value is None and dim == "level" and held.size > 1:
+            raise InputError(
+                f"{field.name} has {held.size} levels; name one: level={_said(dim, held[0])}, ..."
+            )
+        if value is None:
+            place = held.size - 1 if dim == "lead_time" else 0
+        else:
+            found = np.flatnonzero(held == value)
+            if not found.size:
+                raise InputError(
+                    f"{field.name} has no {_word(dim)} {_said(dim, value)}; it has "
+                    f"{_said(dim, held[0])} to {_said(dim, held[-1])} ({held.size})"
+                )
+            place = int(found[0])
+        field = field.isel({dim: place})
+    return field
+
+
+def over(field: xr.DataArray, along: str, init: Moment | None, level: int | None) -> xr.DataArray:
+    """(`along`, latitude, longitude) of one initial time and level.
+
+    Raises:
+        InputError: no such axis, and see `chosen`.
+    """
+    if along not in field.dims:
+        raise InputError(f"{field.name} has one {_word(along)} only; give it with several")
+    maps = [
+        chosen(field.isel({along: [place]}), init=init, level=level)
+        for place in range(field.sizes[along])
+    ]
+    return xr.concat(maps, dim=along)
+
+
+def _word(dim: str) -> str:
+    return {"init_time": "initial time", "lead_time": "lead"}.get(dim, dim)
+
+
+def _said(dim: str, value: Any) -> str:
+    if dim == "lead_time":
+        return f"{value / np.timedelta64(1, 'h'):g}h"
+    return f"{value} hPa" if dim == "level" else str(np.datetime64(value, "m"))
