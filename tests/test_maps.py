@@ -194,7 +194,7 @@ def test_colours() -> None:
     [
         ("u10", INIT, 1, "no u10 in this forecast; it holds t2m"),
         ("t2m", np.datetime64("2018-01-01"), 1, "holds no init time"),
-        ("t2m", INIT, 7, "holds no lead time 0 days 07:00:00"),
+        ("t2m", INIT, 7, "holds no lead time 7 h; it has 1 h, 12 h"),
     ],
 )
 def test_maps_that_cannot_be_drawn(name: str, init: np.datetime64, lead: int, message: str) -> None:
