@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from weathersvq.api.notebook import show_figures
-from weathersvq.api.selection import INITIAL, chosen, over, without_initial
+from weathersvq.api.selection import chosen, initial_state, over, without_initial
 from weathersvq.data.windows import parse_step
 from weathersvq.errors import InputError, near_misses
 from weathersvq.metrics.tally import Tally, field_names
@@ -122,9 +122,18 @@ class FieldAccessor:
 
 @xr.register_dataset_accessor("svq")
 class ForecastAccessor:
-    """What a forecast does by itself: `fc.svq`."""
+    """What a forecast does by itself: `fc.svq`.
+
+    Raises:
+        InputError: a dataset that is no forecast.
+    """
 
     def __init__(self, forecast: xr.Dataset) -> None:
+        if not {"init_time", "lead_time"} <= set(forecast.coords):
+            raise InputError(
+                "this dataset has no init_time and lead_time, so it is no forecast; its fields draw "
+                "themselves, as in ds.t2m.svq.map()"
+            )
         self._forecast = forecast
 
     def error_map(
@@ -228,20 +237,14 @@ class ForecastAccessor:
         Raises:
             InputError: values that are missing in the forecast where the truth is known.
         """
-        forecast = self._forecast
+        initial = initial_state(self._forecast)
+        plain = without_initial(self._forecast)
         for dim in ("lead_time", "init_time"):
-            if dim not in forecast.dims:
-                forecast = forecast.expand_dims(dim)
-        names = field_names(forecast)
-        plain = without_initial(forecast)
-        initial = None
-        if all(f"{name}{INITIAL}" in forecast.coords for name in names):
-            states = {name: forecast[f"{name}{INITIAL}"].variable for name in names}
-            initial = xr.Dataset(states, plain.coords).drop_vars("lead_time")
-            initial = initial.rename(init_time="time")
+            if dim not in plain.dims:
+                plain = plain.expand_dims(dim)
         tally = Tally()
-        step = max(1, MAPS_AT_A_TIME // forecast.sizes["lead_time"])
-        for start in range(0, forecast.sizes["init_time"], step):
+        step = max(1, MAPS_AT_A_TIME // plain.sizes["lead_time"])
+        for start in range(0, plain.sizes["init_time"], step):
             part = slice(start, start + step)
             state = None if initial is None else initial.isel(time=part).load()
             tally.add(plain.isel(init_time=part).load(), state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -13,9 +13,9 @@ import xarray as xr
 if TYPE_CHECKING:
     from weathersvq.checkpoint import Checkpoint
 
-    AnyPath = str | os.PathLike[str]
-    Source = AnyPath | xr.Dataset
-    Model = AnyPath | Checkpoint
+    AnyPath: TypeAlias = str | os.PathLike[str]
+    Source: TypeAlias = AnyPath | xr.Dataset
+    Model: TypeAlias = AnyPath | Checkpoint
     Moment = str | date | np.datetime64
     Length = str | timedelta | np.timedelta64
     Names = str | Iterable[str]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from weathersvq.api.arguments import listed
+from weathersvq.api.selection import marked
 from weathersvq.data.sources import open_canonical
 from weathersvq.data.sources import open_source as open_any_source
 from weathersvq.errors import InputError
@@ -52,7 +53,7 @@ def open_source(
             )
         grid = Grid.equiangular(float(grid))
     channels = None if var is None else parse_channels(var)
-    return open_any_source(source, channels, grid=grid, method=method)
+    return marked(open_any_source(source, channels, grid=grid, method=method))
 
 
 def prepare(
@@ -120,4 +121,4 @@ def prepare(
     plan = make_plan(request, network)
     with start_workers(scheduler, workers) as crew:
         run(plan, target, crew, overwrite=overwrite)
-    return open_canonical(target)
+    return marked(open_canonical(target))

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 INITIAL = "_initial"
 
 
+def marked(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset whose fields, too, say whether they are simulated: maps of them do so as well."""
+    dataset = dataset.copy()
+    for field in dataset.data_vars.values():
+        field.attrs["simulated"] = str(dataset.attrs.get("simulated", "false"))
+    return dataset
+
+
 def labelled(forecast: xr.Dataset, source: xr.Dataset | None = None) -> xr.Dataset:
     """A forecast whose fields say what they are, with the state that it started from.
 
@@ -32,13 +40,9 @@ def labelled(forecast: xr.Dataset, source: xr.Dataset | None = None) -> xr.Datas
     Raises:
         InputError: a source on another grid, or that lacks an initial time or a level.
     """
-    simulated = {"simulated": forecast.attrs.get("simulated", "false")}
-    forecast = forecast.assign(
-        {
-            name: field.assign_attrs(described(str(name)) | simulated)
-            for name, field in forecast.data_vars.items()
-        }
-    )
+    forecast = marked(forecast)
+    for name, field in forecast.data_vars.items():
+        field.attrs |= described(str(name))
     if source is None:
         return forecast
     names = field_names(forecast)
@@ -58,6 +62,18 @@ def labelled(forecast: xr.Dataset, source: xr.Dataset | None = None) -> xr.Datas
 def without_initial(forecast: xr.Dataset) -> xr.Dataset:
     """The forecast as it is written."""
     return forecast.drop_vars([n for n in forecast.coords if str(n).endswith(INITIAL)])
+
+
+def initial_state(forecast: xr.Dataset) -> xr.Dataset | None:
+    """Canonical dataset whose times are the inits; None where not all of it rides along."""
+    names = field_names(forecast)
+    if not all(f"{name}{INITIAL}" in forecast.coords for name in names):
+        return None
+    states = {name: forecast[f"{name}{INITIAL}"] for name in names}
+    initial = without_initial(xr.Dataset(states)).drop_vars("lead_time", errors="ignore")
+    if "init_time" not in initial.dims:
+        initial = initial.expand_dims("init_time")
+    return initial.rename(init_time="time")
 
 
 def chosen(

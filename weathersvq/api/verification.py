@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import xarray as xr
+
 from weathersvq.api.arguments import listed, silent
 from weathersvq.data.workers import check_scheduler, start_workers
 from weathersvq.errors import InputError
@@ -73,7 +75,8 @@ def evaluate(
 
 def _contestants(models: Model | Sequence[Model] | Mapping[str, Model]) -> list[str]:
     """As the verb takes them: PATH or NAME=PATH."""
-    if isinstance(models, Mapping):
+    # A dataset is a mapping, too, but not one of models.
+    if isinstance(models, Mapping) and not isinstance(models, xr.Dataset):
         return [f"{name}={_path_of(model)}" for name, model in models.items()]
     if isinstance(models, Sequence) and not isinstance(models, str):
         return [_path_of(model) for model in models]

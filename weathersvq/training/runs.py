@@ -155,6 +155,8 @@ class ReadingLine:
 
     def __enter__(self) -> ReadingLine:
         if self.console.is_terminal:
+            # Elsewhere (a log file, a notebook) lines do, and rich would ask for widgets of its own.
+        if self.bar.console.is_terminal:
             self.bar.start()
         return self
 

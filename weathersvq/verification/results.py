@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import xarray as xr
 from weathersvq import __version__
 from weathersvq.atomic import atomic_path
 from weathersvq.errors import InputError, near_misses
+from weathersvq.variables import Channel
 from weathersvq.verification.evaluation import TRUTH, Tally
 from weathersvq.verification.intervals import (
     CONFIDENCE,
@@ -25,7 +26,10 @@ from weathersvq.verification.intervals import (
     score_intervals,
 )
 from weathersvq.verification.plan import BY, Plan
-from weathersvq.verification.sums import CLIMATOLOGY, SUMS, metric_units, metrics
+from weathersvq.verification.sums import CLIMATOLOGY, METRICS, SUMS, metric_units, metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 OUTPUTS = (".nc", ".csv")
@@ -225,6 +229,22 @@ class Results:
             "season_and_hour": "of the valid time, UTC",
             "simulated": str(plan.simulated).lower(),
         }
+
+    def curves(self, var: str, metric: str = "rmse") -> Figure:
+        """One score of a variable by lead over the whole grid, with intervals where there are any.
+
+        Raises:
+            InputError: a variable or a score that the results do not have.
+        """
+        from weathersvq.verification.pictures import curves_by_lead
+
+        for asked, known in ((var, list(map(str, self.plan.channels))), (metric, list(METRICS))):
+            if asked not in known:
+                raise InputError(
+                    f"{asked!r} is not in these results{near_misses(asked, known)}; they have "
+                    f"{', '.join(known)}"
+                )
+        return curves_by_lead(self, Channel.parse(var), metric)
 
     def table(self) -> pd.DataFrame:
         """The scores of `dataset`, a row each; NaN left out."""
