@@ -34,8 +34,12 @@ def _coastline(path: Path) -> ShapelyFeature:
     return ShapelyFeature(list(shapereader.Reader(str(path)).geometries()), PLATE)
 
 
-def add_coastlines(axes: GeoAxes, *, resolution: str | None = None) -> None:
-    """Draw coastlines: the given resolution, or 50m on maps of a region where it is at hand."""
+def add_coastlines(axes: GeoAxes, *, resolution: str | None = None, weight: float = 1.0) -> None:
+    """Draw coastlines: the given resolution, or 50m on maps of a region where it is at hand.
+
+    Args:
+        weight: of the lines; below one for small maps.
+    """
     if resolution is None:
         west, east, south, north = axes.get_extent(PLATE)
         resolution = "110m" if max(east - west, north - south) > 120 else "50m"
@@ -45,5 +49,9 @@ def add_coastlines(axes: GeoAxes, *, resolution: str | None = None) -> None:
     # A light line below the dark one, so that coasts show on dark colours, too.
     for colour, width, opacity in (("white", 1.5, 0.5), ("0.1", 0.6, 1.0)):
         axes.add_feature(
-            _coastline(path), facecolor="none", edgecolor=colour, linewidth=width, alpha=opacity
+            _coastline(path),
+            facecolor="none",
+            edgecolor=colour,
+            linewidth=width * weight,
+            alpha=opacity,
         )

@@ -29,6 +29,8 @@ OTHER = "viridis"
 SIGNED = "PuOr_r"
 ERROR = "RdBu_r"
 DIVERGING = (SIGNED, ERROR)
+# L* below which no map goes: coastlines, arrows and streamlines are to be seen on it.
+DARKEST = 30.0
 # How large errors are, without their sign: light where they are small.
 SCORE = "YlOrRd"
 # Shares have limits of their own.
@@ -66,10 +68,10 @@ def even_colours(name: str) -> Colormap:
     places = np.linspace(0.0, 1.0, 1025)
     light = lightness(base(places))
     if name not in DIVERGING:
-        wanted = np.linspace(light[0], light[-1], 256)
+        wanted = np.linspace(*np.maximum(light[[0, -1]], DARKEST), 256)
         return ListedColormap(base(_where(wanted, light, places)), name=name)
     middle = places.size // 2
-    wanted = np.linspace(max(light[0], light[-1]), light[middle], 128)
+    wanted = np.linspace(max(light[0], light[-1], DARKEST), light[middle], 128)
     below = _where(wanted, light[: middle + 1], places[: middle + 1])
     above = _where(wanted[::-1], light[middle:], places[middle:])
     return ListedColormap(base(np.concatenate([below, above])), name=name)

@@ -15,7 +15,7 @@ from weathersvq.maps.colours import Colours, colours_of, error_colours
 from weathersvq.maps.fields import quantity_of, select
 from weathersvq.maps.sheet import DOTS_PER_INCH, Panel, side_by_side
 from weathersvq.maps.words import error_label, heading, note_of, quantity_label, scores
-from weathersvq.variables import variable
+from weathersvq.variables import Channel, variable
 
 STILL = (".png", ".pdf", ".svg")
 
@@ -93,6 +93,10 @@ def error_map(
         )
     field = select(forecast, name, init, lead, level)
     truth = select(forecast, f"{name}_truth", init, lead, level)
+    if not truth.notnull().any():
+        raise InputError(
+            f"the truth for {name} is not known at this init and lead, so that it has no error"
+        )
     title = heading("Forecast, truth and error of", variable(name).long_name, field)
     return side_by_side(compared(field, truth), title, note_of(forecast)).figure
 
@@ -117,14 +121,28 @@ def save_figure(figure: Figure, path: Path | str) -> Path:
     Raises:
         InputError: another suffix, or a folder that can't be written.
     """
-    path = check_suffix(path, STILL)
+    path = check_suffix(path)
     with atomic_path(path) as fresh:
         figure.savefig(fresh, dpi=DOTS_PER_INCH)
     return path
 
 
-def check_suffix(path: Path | str, suffixes: Sequence[str]) -> Path:
-    """The path of a picture, if it ends as one.
+def picture_beside(
+    forecast: Path, channel: Channel | None, kind: str, suffix: str = ".png"
+) -> Path:
+    """Where a picture of a forecast file goes, if nobody names it: `week_t850_error.png`.
+
+    Args:
+        forecast: `week.zarr` or `week.nc`.
+        channel: what it shows; None where the file holds nothing else.
+        kind: of the picture.
+    """
+    shown = "" if channel is None else f"_{channel}".replace("@", "")
+    return forecast.with_name(f"{forecast.with_suffix('').name}{shown}_{kind}{suffix}")
+
+
+def check_suffix(path: Path | str, suffixes: Sequence[str] = STILL) -> Path:
+    """The path of a picture, if it ends as one; to be asked before it is drawn.
 
     Raises:
         InputError: it doesn't.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +23,10 @@ GLOBAL_WIDTH, REGIONAL_WIDTH = 7.0, 4.6
 MARGIN, GAP, TITLE_HEIGHT, PANEL_TITLE_HEIGHT = 0.25, 0.25, 0.62, 0.28
 BAR_HEIGHT, BAR_ROOM = 0.14, 0.68
 LABEL_ROOM, NOTE_ROOM = 0.42, 0.15
+# Maps that are narrower have thinner coastlines.
+FULL_WEIGHT_WIDTH = 4.0
+# Letters an inch along a colour bar that stands.
+LETTERS_PER_INCH = 14
 DOTS_PER_INCH = 130
 
 
@@ -59,7 +65,7 @@ class Sheet:
         place = (left, bottom, wide, wide * self.frame.aspect)
         axes = add_axes(self.figure, self.frame, place, labels=labels)
         mesh = draw_cells(axes, _values(panel.field), self.grid, self.frame, panel.colours)
-        add_coastlines(axes)
+        add_coastlines(axes, weight=min(1.0, wide / FULL_WEIGHT_WIDTH))
         axes.set_title(panel.title, fontsize=10)
         self.axes.append(axes)
         self.meshes.append(mesh)
@@ -80,11 +86,12 @@ class Sheet:
         axes = self.figure.add_axes(
             (left / self.width, bottom / self.height, wide / self.width, high / self.height)
         )
+        lies = wide > high
         bar = self.figure.colorbar(
-            mesh, cax=axes, orientation="horizontal" if wide > high else "vertical",
+            mesh, cax=axes, orientation="horizontal" if lies else "vertical",
             extend=panel.colours.extend,
         )  # fmt: skip
-        bar.set_label(panel.label, fontsize=9)
+        bar.set_label(panel.label if lies else _lines(panel.label, high), fontsize=9)
         axes.tick_params(labelsize=8)
 
     def set_heading(self, text: str, size: float = 11) -> None:
@@ -101,12 +108,18 @@ class Sheet:
 
 
 def side_by_side(
-    panels: Sequence[Panel], heading: str, note: str | None, *, scale: float = 1.0
+    panels: Sequence[Panel],
+    heading: str,
+    note: str | None,
+    *,
+    scale: float = 1.0,
+    foot: bool = False,
 ) -> Sheet:
     """Maps in a row; neighbours with the same colours share one colour bar.
 
     Args:
         scale: of the maps' width, beside that of still figures.
+        foot: whether room for small print is left even without a note.
     """
     grid = Grid.of(panels[0].field)
     regional = not grid.wraps
@@ -116,7 +129,7 @@ def side_by_side(
     label_room = LABEL_ROOM if regional else 0.0
     step = label_room + wide + GAP
     width = 2 * MARGIN + len(panels) * step - GAP
-    below = BAR_ROOM + MARGIN / 2 + label_room / 2 + (NOTE_ROOM if note else 0)
+    below = BAR_ROOM + MARGIN / 2 + label_room / 2 + (NOTE_ROOM if note or foot else 0)
     named = any(panel.title for panel in panels)
     above = TITLE_HEIGHT + (PANEL_TITLE_HEIGHT if named else 0.0)
     sheet = Sheet(grid, width, below + wide * frame_of(grid).aspect + above)
@@ -134,6 +147,12 @@ def side_by_side(
     sheet.set_heading(heading, 10.5 if regional and len(panels) == 1 else 11)
     sheet.add_note(note)
     return sheet
+
+
+def _lines(label: str, high: float) -> str:
+    """A label in lines of so many inches, its units kept together."""
+    whole = re.sub(r"\(.*\)$", lambda units: units[0].replace(" ", "\xa0"), label)
+    return textwrap.fill(whole, round(high * LETTERS_PER_INCH))
 
 
 def _values(field: xr.DataArray) -> ArrayLike:
