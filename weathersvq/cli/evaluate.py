@@ -19,7 +19,10 @@ def evaluate(
         str, typer.Option(help="Truth: `sample`, a folder, NetCDF, GRIB or Zarr, local or a URL.")
     ] = "sample",
     period: Annotated[
-        str | None, typer.Option(help="START/STOP; the first model's test period if not given.")
+        str | None,
+        typer.Option(
+            help="START/STOP; what there is of the first model's test period if not given."
+        ),
     ] = None,
     every: Annotated[
         str | None, typer.Option(help="Distance of initial times, such as 24h; all if not given.")
@@ -95,7 +98,5 @@ def evaluate(
         results.write(out)
         console.print(f"wrote {out}", highlight=False, soft_wrap=True)
     if report is not None:
-        from weathersvq.verification.report import write_report
-
-        write_report(results, report)
+        results.report(report)
         console.print(f"wrote {report}", highlight=False, soft_wrap=True)

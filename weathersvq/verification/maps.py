@@ -28,7 +28,7 @@ Shown = tuple[str, str, Figure]
 # Grows evenly in lightness; light where errors are small.
 RMSE_COLOURS = "viridis"
 # A report holds dozens of maps.
-DOTS_PER_INCH = 60
+DOTS_PER_INCH = 80
 
 
 def score_maps(results: Results, channel: Channel) -> Iterator[list[Shown]]:

@@ -104,14 +104,14 @@ class Results:
         """Lower and upper ends of the intervals of `by_lead`; None where there are too few cases."""
         return None if self.blocks.counts is None else score_intervals(self.sums, self.blocks)
 
-    def scores(self, by: Sequence[str]) -> xr.DataArray:
-        """Scores split by some of `BY`: dims (metric, forecast, [lead_time,] channel, [region,]
+    def scores(self, by: Sequence[str] | None = None) -> xr.DataArray:
+        """Scores split by some of `BY` (those of `self.by` if None): dims (metric, forecast, [lead_time,] channel, [region,]
         [season,] [hour]).
 
         Season and hour (UTC) are those of the valid time. Without `region` they are of the whole
         grid, without `lead` over all leads.
         """
-        return metrics(totals(self.sums, by))
+        return metrics(totals(self.sums, self.by if by is None else by))
 
     @cached_property
     def spectra(self) -> xr.DataArray | None:
@@ -254,6 +254,12 @@ class Results:
                 self.table().to_csv(fresh, index=False)
             else:
                 self.dataset().to_netcdf(fresh, engine="netcdf4")
+
+    def report(self, path: Path) -> None:
+        """As a page, `.html` or `.md` with its pictures beside it."""
+        from weathersvq.verification.report import write_report
+
+        write_report(self, path)
 
 
 def totals(sums: xr.DataArray, by: Sequence[str]) -> xr.DataArray:
