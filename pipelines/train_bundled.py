@@ -23,9 +23,11 @@ from variants import Variant, console, train_all
 from weathersvq.atomic import atomic_path
 from weathersvq.bundled import bundled_model
 from weathersvq.checkpoint import Checkpoint, load_checkpoint
-from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
-from weathersvq.series import FieldSeries
+from weathersvq.data.windows import parse_step
 from weathersvq.variables import variable
+from weathersvq.verification.evaluation import evaluate
+from weathersvq.verification.plan import make_plan
+from weathersvq.verification.results import Results
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "sample" / "joint_svq.yaml"
@@ -48,32 +50,39 @@ def main(
     if not report_only:
         train_all(list(variants.values()), jobs)
     models = {name: load_checkpoint(variant.model) for name, variant in variants.items()}
-    experiment = models["svq"].experiment
-    dataset = FieldSeries(experiment.fields).dataset
-    console.print("fitting the climatology of the training years ...")
-    climatology = training_climatology(models["svq"], dataset)
-    inits = evaluation_inits(
-        models["svq"], dataset, experiment.fields.period("test"), experiment.fields.evaluate_every
-    )
-    scores = {}
-    for name, model in models.items():
-        console.print(f"evaluating {model.name} of {name} on {inits.size} inits ...")
-        result = evaluate(model, dataset, inits, climatology)
-        scores[name] = result.sel(forecast="model", drop=True)
-        scores["persistence"] = result.sel(forecast="persistence", drop=True)
-        scores["climatology"] = result.sel(forecast="climatology", drop=True)
-    together = (
-        xr.concat(list(scores.values()), dim="forecast")
-        .assign_coords(forecast=list(scores))
-        .sel(forecast=list(LABELS))
-    )
-    bundle(models["svq"], together, inits.size)
+    scores, inits = evaluated(models["svq"], {name: v.model for name, v in variants.items()})
+    bundle(models["svq"], scores, inits)
     picture = ROOT / "docs" / "pictures" / "bundled_model.png"
-    draw(together, picture)
+    draw(scores, picture)
     page = ROOT / "docs" / "bundled_model.md"
     with atomic_path(page) as temporary:
-        temporary.write_text(report(models, together, inits.size), encoding="utf-8")
+        temporary.write_text(report(models, scores, inits), encoding="utf-8")
     console.print(f"wrote {bundled_model()}, {page} and {picture}")
+
+
+def evaluated(model: Checkpoint, paths: dict[str, Path]) -> tuple[xr.Dataset, int]:
+    """Scores of models of one config on its test years, beside the baselines, and initial times.
+
+    Args:
+        model: one of them, for its config.
+        paths: of all by name.
+
+    Returns:
+        Each variable with dims (metric, forecast, lead_time); how many initial times.
+    """
+    data = model.experiment.fields
+    every = (data.evaluate_every * parse_step(data.step)).astype(int)
+    console.print("fitting the climatology of the training years ...")
+    plan = make_plan(
+        [f"{name}={path}" for name, path in paths.items()],
+        source=str(data.source),
+        period=data.test,
+        every=f"{every}s",
+        regions=["globe"],
+    )
+    console.print(f"evaluating {', '.join(paths)} on {plan.inits.size} inits ...")
+    scores = Results(plan, evaluate(plan)).scores(("lead",))
+    return scores.to_dataset("channel"), plan.inits.size
 
 
 def bundle(model: Checkpoint, scores: xr.Dataset, inits: int) -> None:

@@ -24,10 +24,13 @@ from variants import Variant, console, train_all
 from weathersvq.atomic import atomic_path
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.config import load_experiment
-from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
 from weathersvq.forecasting.job import forecast
 from weathersvq.maps import error_map, save_figure
 from weathersvq.series import FieldSeries
+from weathersvq.verification.evaluation import evaluate
+from weathersvq.verification.plan import make_plan
+from weathersvq.verification.results import Results
+from weathersvq.verification.sums import BASELINES
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "runs" / "examples"
@@ -36,11 +39,10 @@ CHANGES = {"svq": (), "simvp": ("model.quantizer={kind: identity}",)}
 
 @dataclass(frozen=True)
 class Example:
-    """One real file: its config, how annual a climatology it allows, and who made the data."""
+    """One real file: its config, and who made the data."""
 
     name: str
     title: str
-    harmonics: int
     credit: str
     picture_init: str
 
@@ -50,18 +52,15 @@ class Example:
 
 
 EXAMPLES = (
-    # A single March has no annual course: its climatology is the mean by hour of the day.
     Example(
         "era5_uk_t2m",
         "ERA5 2 metre temperature over Britain, March 2019",
-        0,
         "Contains modified Copernicus Climate Change Service information 2019.",
         "2019-03-28T06",
     ),
     Example(
         "ncep_namerica_t",
         "NCEP/NCAR Reanalysis 1 near-surface temperature (sigma 0.995) over North America",
-        2,
         "NCEP/NCAR Reanalysis 1 data provided by NOAA PSL.",
         "2014-11-10",
     ),
@@ -110,22 +109,15 @@ def report(example: Example, runs: dict[tuple[str, int], Variant]) -> list[str]:
     """One example's section; its pictures are drawn on the way."""
     experiment = load_experiment(example.config)
     dataset = FieldSeries(experiment.fields).dataset.load()
-    models = {key: load_checkpoint(run.model) for key, run in runs.items()}
-    first = next(iter(models.values()))
-    climatology = training_climatology(first, dataset, example.harmonics)
-    inits = evaluation_inits(first, dataset, experiment.fields.period("test"))
     name = experiment.fields.channels[0]
-    by_seed: dict[int, list[xr.DataArray]] = {}
-    for (kind, seed), model in models.items():
-        console.print(f"evaluating {model.experiment.name} on {inits.size} inits ...")
-        scores = evaluate(model, dataset, inits, climatology)[name]
-        own = scores.sel(forecast=["model"]).assign_coords(forecast=[kind])
-        by_seed.setdefault(seed, []).append(own)
-        if kind == "svq":
-            by_seed[seed].append(scores.sel(forecast=["persistence", "climatology"]))
-    scores = xr.concat(
-        [xr.concat(parts, dim="forecast") for parts in by_seed.values()], dim="seed"
-    ).sel(forecast=["svq", "simvp", "persistence", "climatology"])
+    plan = make_plan(
+        [f"{kind}_{seed}={run.model}" for (kind, seed), run in runs.items()],
+        source=str(experiment.fields.source),
+        period=experiment.fields.test,
+        regions=["globe"],
+    )
+    console.print(f"evaluating {example.name} on {plan.inits.size} inits ...")
+    scores = by_seed(Results(plan, evaluate(plan)).scores(("lead",)).sel(channel=name, drop=True))
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
@@ -137,7 +129,7 @@ def report(example: Example, runs: dict[tuple[str, int], Variant]) -> list[str]:
     with atomic_path(curves) as temporary:
         figure.savefig(temporary, dpi=110)
     init = np.datetime64(example.picture_init, "s")
-    predicted = forecast(models["svq", 1], dataset, np.array([init]))
+    predicted = forecast(load_checkpoint(runs["svq", 1].model), dataset, np.array([init]))
     lead = predicted["lead_time"].values[-1]
     maps = ROOT / "docs" / "pictures" / f"real_{example.name}_map.png"
     save_figure(error_map(predicted, name, init=init, lead=lead), maps)
@@ -149,9 +141,8 @@ def report(example: Example, runs: dict[tuple[str, int], Variant]) -> list[str]:
         "",
         f"{example.credit} Config: [`configs/examples/{example.name}.yaml`]"
         f"(../configs/examples/{example.name}.yaml): train {data.train}, choose on {data.validation}, "
-        f"test {data.test} ({inits.size} initial times, step {data.step}); climatology from the "
-        f"training period by hour of the day"
-        + (f" and {example.harmonics} annual harmonics." if example.harmonics else "."),
+        f"test {data.test} ({plan.inits.size} initial times, step {data.step}); climatology of "
+        f"{plan.climatology_period}.",
         "",
         f"![MSE by lead](pictures/{curves.name})",
         "",
@@ -172,6 +163,18 @@ def report(example: Example, runs: dict[tuple[str, int], Variant]) -> list[str]:
             "",
         ]
     return lines + findings(scores.sel(metric="mse_unweighted"))
+
+
+def by_seed(scores: xr.DataArray) -> xr.DataArray:
+    """Forecasts `svq_1`, `simvp_1`, `svq_2` ... by kind and seed: dims (seed, forecast, ...)."""
+    kinds = [*CHANGES, *BASELINES]
+    seeds = dict.fromkeys(
+        n.rpartition("_")[2] for n in scores["forecast"].values.tolist() if "_" in n
+    )
+    parts = [
+        scores.sel(forecast=[*(f"{kind}_{seed}" for kind in CHANGES), *BASELINES]) for seed in seeds
+    ]
+    return xr.concat([part.assign_coords(forecast=kinds) for part in parts], dim="seed")
 
 
 def findings(mse: xr.DataArray) -> list[str]:

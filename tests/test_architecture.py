@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("data", "output", "metrics", "maps", "pages", "config", "codes"),
     ("batches", "checkpoint", "device", "series"),
     ("training", "forecasting"),
-    ("evaluate", "verification", "reproduce"),
+    ("verification", "reproduce"),
     ("api",),
     ("cli",),
 )

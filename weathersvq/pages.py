@@ -88,14 +88,18 @@ class Page:
 
     def _png(self, figure: Figure) -> bytes:
         buffer = BytesIO()
-        figure.savefig(buffer, format="png")
+        # savefig alone takes the resolution that the figure was born with.
+        figure.savefig(buffer, format="png", dpi=figure.get_dpi())
         if self.palette is None:
             return buffer.getvalue()
         from PIL import Image
 
         small = BytesIO()
         with Image.open(buffer) as picture:
-            few = picture.convert("RGB").quantize(self.palette, dither=Image.Dither.NONE)
+            # Colours that are far apart, not those that are frequent: a colour bar is few of the dots.
+            few = picture.convert("RGB").quantize(
+                self.palette, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+            )
             few.save(small, format="png", optimize=True)
         return small.getvalue()
 

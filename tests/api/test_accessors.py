@@ -12,6 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import weathersvq as ws
+from weathersvq.api.notebook import animation_html
 from weathersvq.api.selection import chosen
 from weathersvq.errors import InputError
 from weathersvq.metrics.weather import verify
@@ -70,7 +71,7 @@ def test_one_map_is_chosen() -> None:
     # First init, last lead: 16.
     assert chosen(field, level=500).values[0, 0] == 16
     for mistake, message in (
-        ({}, "has 2 levels; name one: level=500 hPa"),
+        ({}, "several levels; name one: level= one of 500, 850"),
         ({"level": 500, "lead": "9h"}, "t has no lead 9h; it has 1h to 3h"),
         ({"level": 300}, "t has no level 300 hPa; it has 500 hPa to 850 hPa"),
         ({"level": 500, "init": "2018-01-01"}, "no initial time 2018-01-01T00:00; it has 2017"),
@@ -78,6 +79,25 @@ def test_one_map_is_chosen() -> None:
     ):
         with pytest.raises(InputError, match=message):
             chosen(field, **mistake)  # type: ignore[arg-type]
+
+
+def test_strips_wind_and_animations(fc: xr.Dataset) -> None:
+    alone = fc.t2m.svq.strip(leads=["2h", "6h"])
+    beside = fc.svq.strip("t2m", leads=["2h", "6h"])
+    maps = [sum(len(axes.get_title()) > 0 for axes in each.axes) for each in (alone, beside)]
+    assert len(beside.axes) > len(alone.axes)
+    assert maps[0] == 2
+    # Where nothing of the truth is known there is none to show.
+    unknown = fc.assign(t2m_truth=fc.t2m_truth * np.nan).svq.strip("t2m", leads=["2h", "6h"])
+    assert len(unknown.axes) == len(alone.axes)
+    assert "lead 3 h" in title(fc.svq.wind(lead="3h", style="streamlines"))
+    with pytest.raises(InputError, match="no u in this forecast"):
+        fc.svq.wind(level=850)
+    with pytest.raises(InputError, match="t2m is one map only"):
+        fc.t2m.isel(lead_time=0).svq.animate()
+    movie = fc.isel(lead_time=slice(2)).t2m.svq.animate(init="2017-01-02")
+    page = animation_html(movie)
+    assert page.startswith('<img alt="animation" src="data:image/gif;base64,R0lGOD')
 
 
 def test_scores_stand_beside_persistence(fc: xr.Dataset) -> None:

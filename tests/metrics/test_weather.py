@@ -69,7 +69,6 @@ def test_area_weights_enter() -> None:
     }
     for name, value in expected.items():
         np.testing.assert_allclose(scores.sel(metric=name), [value], rtol=1e-6, err_msg=name)
-    assert np.isnan(scores.sel(metric="acc")).all()
 
 
 def test_sign_of_bias() -> None:
@@ -121,46 +120,6 @@ def test_nan_in_the_forecast_is_an_error() -> None:
         verify(forecast)
     forecast["t2m_truth"][0, 0, 0, 0] = np.nan
     np.testing.assert_allclose(verify(forecast)["t2m"].sel(metric="rmse"), [1.0])
-
-
-class TestAnomalyCorrelation:
-    def make_climatology(self, value: float = 270.0) -> xr.Dataset:
-        times = START + np.arange(1, 8) * HOUR
-        field = np.full((7, 3, 4), value)
-        coords = {"time": times, "latitude": GRID.latitude, "longitude": GRID.longitude}
-        return xr.Dataset({"t2m": (("time", "latitude", "longitude"), field)}, coords)
-
-    def test_by_hand(self) -> None:
-        # Anomalies of the truth 10, 10, -10 K by row, of the forecast 10, -10, -10. With shares
-        # 1/4, 1/2, 1/4 the mean product is 25 - 50 + 25 = 0: the tropics outweigh the rest.
-        truth = on_grid([280, 280, 260])
-        scores = verify(
-            make_forecast(np.array([[[0.0, -20.0, 0.0]]]), truth),
-            climatology=self.make_climatology(),
-        )
-        np.testing.assert_allclose(scores["t2m"].sel(metric="acc"), [0.0], atol=1e-6)
-
-    def test_perfect_and_reversed(self) -> None:
-        truth = on_grid([280, 275, 260])
-        errors = np.array([[[0.0, 0.0, 0.0], [-20.0, -10.0, 20.0]]])
-        scores = verify(make_forecast(errors, truth), climatology=self.make_climatology())
-        np.testing.assert_allclose(scores["t2m"].sel(metric="acc"), [1.0, -1.0])
-
-    def test_forecast_of_the_climatology_itself(self) -> None:
-        scores = verify(
-            make_forecast(np.full((1, 1, 3), -10.0)), climatology=self.make_climatology()
-        )
-        assert np.isnan(scores["t2m"].sel(metric="acc")).all()
-
-    def test_by_day_of_year_and_hour(self) -> None:
-        by_time = self.make_climatology()
-        by_time["t2m"] = by_time["t2m"] + np.arange(7.0)[:, None, None]
-        by_day = by_time.assign_coords(time=np.arange(1, 8)).rename(time="hour")
-        by_day = by_day.expand_dims(dayofyear=np.arange(1, 4))
-        forecast = make_forecast(np.random.default_rng(0).normal(size=(2, 3, 3)))
-        xr.testing.assert_allclose(
-            verify(forecast, climatology=by_day), verify(forecast, climatology=by_time)
-        )
 
 
 class TestTruthFromASource:
@@ -217,24 +176,18 @@ class TestTruthFromASource:
 
 @pytest.mark.parametrize("sizes", [(7,), (1, 6), (3, 1, 3), (1,) * 7])
 def test_pooled_parts_score_as_the_whole(sizes: tuple[int, ...]) -> None:
-    # Truth that ends, part of a map that is unknown, a climatology: all weights are at work.
+    # Truth that ends, part of a map that is unknown: all weights are at work.
     generator = np.random.default_rng(0)
     forecast = make_forecast(
         generator.normal(size=(7, 2, 3)), 280 + generator.normal(size=(7, 2, 3, 4))
     )
     forecast["t2m_truth"][5:, 1] = np.nan
     forecast["t2m_truth"][2, :, 0] = np.nan
-    hours = {"dayofyear": np.arange(1, 3), "hour": np.arange(24)}
-    normal = xr.DataArray(
-        280 + generator.normal(size=(2, 24, 3, 4)), hours | dict(forecast["t2m"].isel(init_time=0, lead_time=0, drop=True).coords),
-        ("dayofyear", "hour", "latitude", "longitude"), name="t2m",
-    )  # fmt: skip
-    climatology = normal.to_dataset()
-    whole = metrics(statistics(forecast, climatology=climatology))
+    whole = metrics(statistics(forecast))
     edges = np.cumsum([0, *sizes])
     total: xr.Dataset | None = None
     for start, stop in pairwise(edges):
-        part = statistics(forecast.isel(init_time=slice(start, stop)), climatology=climatology)
+        part = statistics(forecast.isel(init_time=slice(start, stop)))
         both = part if total is None else xr.concat([total, part], dim="init_time")
         total = pooled(both)
         assert total.sizes["init_time"] == 1
@@ -254,23 +207,18 @@ def test_the_statistics_of_the_library_scores(unknown: float) -> None:
     if unknown:
         truth.values[generator.random(truth.shape) < unknown] = np.nan
         truth.values[3] = np.nan
-    normal = truth.copy(data=280 + generator.normal(size=truth.shape))
-    found = _area_means(forecast["t2m"], truth, normal)
+    found = _area_means(forecast["t2m"], truth)
     error = (forecast["t2m"].astype(float) - truth).astype(float)
     weights = xr.DataArray(GRID.area_weights(), {"latitude": GRID.latitude})
     area = ["latitude", "longitude"]
     pair = (forecast["t2m"].astype(float), truth.astype(float))
     weighed: dict[str, Any] = {"reduce_dims": area, "weights": weights}
-    predicted, true = ((each - normal).where(truth.notnull()) for each in pair)
     expected = {
         "squared_error": mse(*pair, **weighed),
         "absolute_error": mae(*pair, **weighed),
         "error": additive_bias(*pair, **weighed),
         "squared_error_unweighted": mse(*pair, reduce_dims=area),
         "absolute_error_unweighted": mae(*pair, reduce_dims=area),
-        "anomaly_product": aggregate(predicted * true, **weighed),
-        "forecast_anomaly_squared": aggregate(predicted**2, **weighed),
-        "truth_anomaly_squared": aggregate(true**2, **weighed),
         "known_area": aggregate(error.notnull().astype(float), **weighed),
         "known_cells": error.notnull().mean(area),
     }

@@ -298,10 +298,9 @@ def _strip(
 ) -> Figure:
     from weathersvq.maps import lead_strip
 
-    series = over(field, "lead_time", init, level)
-    known = None if truth is None else over(truth, "lead_time", init, level)
+    courses = _courses(field, truth, init, level)
     asked = None if leads is None else [parse_step(lead) for lead in leads]
-    return lead_strip(series, known, leads=asked, note=_note(field))
+    return lead_strip(*courses, leads=asked, note=_note(field))
 
 
 def _animate(
@@ -313,10 +312,17 @@ def _animate(
 ) -> FuncAnimation:
     from weathersvq.maps import animate
 
-    along = "lead_time" if "lead_time" in field.dims else "time"
-    series = over(field, along, init, level)
-    known = None if truth is None else over(truth, along, init, level)
-    return animate(series, known, note=_note(field), frames_per_second=frames_per_second)
+    courses = _courses(field, truth, init, level)
+    return animate(*courses, note=_note(field), frames_per_second=frames_per_second)
+
+
+def _courses(
+    field: xr.DataArray, truth: xr.DataArray | None, init: Moment | None, level: int | None
+) -> tuple[xr.DataArray, xr.DataArray | None]:
+    """(lead_time or time, latitude, longitude) of forecast and truth, None if nothing is known."""
+    course = over(field, init, level).load()
+    known = None if truth is None else over(truth, init, level).load()
+    return course, known if known is not None and known.notnull().any() else None
 
 
 def _note(field: xr.DataArray) -> str | None:

@@ -93,50 +93,55 @@ def chosen(
     Raises:
         InputError: something that the field does not hold, several levels and none named.
     """
+    field = over(field, init, level, along=())
+    field = _at(field, "lead_time", None if lead is None else parse_step(lead), default=-1)
+    return _at(field, "time", None if time is None else parse_time(time))
+
+
+def over(
+    field: xr.DataArray,
+    init: Moment | None,
+    level: int | None,
+    *,
+    along: tuple[str, ...] = ("lead_time", "time"),
+) -> xr.DataArray:
+    """The course of a field from one initial time, at one level.
+
+    Args:
+        field: as `chosen`.
+        init, level: see `FieldAccessor.map`.
+        along: axes of which one must be left.
+
+    Raises:
+        InputError: as `chosen`; no course, but one map only.
+    """
     field = field.drop_vars([name for name in field.coords if str(name).endswith(INITIAL)])
-    wanted = {
-        "init_time": None if init is None else parse_time(init),
-        "lead_time": None if lead is None else parse_step(lead),
-        "level": level,
-        "time": None if time is None else parse_time(time),
-    }
-    for dim, value in wanted.items():
-        if dim not in field.dims:
-            if value is not None and not (dim in field.coords and field[dim].values == value):
-                raise InputError(f"{field.name} has no {_word(dim)} {_said(dim, value)} to choose")
-            continue
-        held = field[dim].values
-        if value is None and dim == "level" and held.size > 1:
-            raise InputError(
-                f"{field.name} has {held.size} levels; name one: level={_said(dim, held[0])}, ..."
-            )
-        if value is None:
-            place = held.size - 1 if dim == "lead_time" else 0
-        else:
-            found = np.flatnonzero(held == value)
-            if not found.size:
-                raise InputError(
-                    f"{field.name} has no {_word(dim)} {_said(dim, value)}; it has "
-                    f"{_said(dim, held[0])} to {_said(dim, held[-1])} ({held.size})"
-                )
-            place = int(found[0])
-        field = field.isel({dim: place})
+    field = _at(field, "init_time", None if init is None else parse_time(init))
+    if level is None and field.sizes.get("level", 1) > 1:
+        held = ", ".join(str(each) for each in field["level"].values)
+        raise InputError(f"{field.name} has several levels; name one: level= one of {held} (hPa)")
+    field = _at(field, "level", level)
+    if along and not set(along) & set(field.dims):
+        raise InputError(f"{field.name} is one map only; give it with its leads or times")
     return field
 
 
-def over(field: xr.DataArray, along: str, init: Moment | None, level: int | None) -> xr.DataArray:
-    """(`along`, latitude, longitude) of one initial time and level.
-
-    Raises:
-        InputError: no such axis, and see `chosen`.
-    """
-    if along not in field.dims:
-        raise InputError(f"{field.name} has one {_word(along)} only; give it with several")
-    maps = [
-        chosen(field.isel({along: [place]}), init=init, level=level)
-        for place in range(field.sizes[along])
-    ]
-    return xr.concat(maps, dim=along)
+def _at(field: xr.DataArray, dim: str, value: Any, default: int = 0) -> xr.DataArray:
+    """One place of an axis; that of number `default` if the value is None."""
+    if dim not in field.dims:
+        if value is not None and not (dim in field.coords and field[dim].values == value):
+            raise InputError(f"{field.name} has no {_word(dim)} {_said(dim, value)} to choose")
+        return field
+    if value is None:
+        return field.isel({dim: default})
+    held = field[dim].values
+    found = np.flatnonzero(held == value)
+    if not found.size:
+        raise InputError(
+            f"{field.name} has no {_word(dim)} {_said(dim, value)}; it has "
+            f"{_said(dim, held[0])} to {_said(dim, held[-1])} ({held.size})"
+        )
+    return field.isel({dim: int(found[0])})
 
 
 def _word(dim: str) -> str:

@@ -19,7 +19,10 @@ def evaluate(
         str, typer.Option(help="Truth: `sample`, a folder, NetCDF, GRIB or Zarr, local or a URL.")
     ] = "sample",
     period: Annotated[
-        str | None, typer.Option(help="START/STOP; the first model's test period if not given.")
+        str | None,
+        typer.Option(
+            help="START/STOP; what there is of the first model's test period if not given."
+        ),
     ] = None,
     every: Annotated[
         str | None, typer.Option(help="Distance of initial times, such as 24h; all if not given.")

@@ -88,9 +88,10 @@ def print_evaluation(console: Console, results: Results) -> None:
         table.add_column("lead \\[h]", justify="right")
         for name in plan.forecasts:
             table.add_column(f"{name} RMSE", justify="right")
+        others = {"bias": "bias"} | ({} if plan.climatology is None else {"acc": "ACC"})
         for contestant in plan.contestants:
-            for metric in ("bias", "ACC"):
-                table.add_column(f"{contestant.name} {metric}", justify="right")
+            for title in others.values():
+                table.add_column(f"{contestant.name} {title}", justify="right")
         for place, lead in enumerate(results.plan.leads):
             row = scores.isel(lead_time=place)
             cells = [f"{lead.astype(int) / 3600:g}"]
@@ -106,9 +107,9 @@ def print_evaluation(console: Console, results: Results) -> None:
                 cells.append(text)
             for contestant in plan.contestants:
                 one = row.sel(forecast=contestant.name)
-                cells.append(f"{float(one.sel(metric='bias')):+.3f}")
-                acc = float(one.sel(metric="acc"))
-                cells.append("" if acc != acc else f"{acc:.3f}")
+                for metric in others:
+                    sign = "+" if metric == "bias" else ""
+                    cells.append(f"{float(one.sel(metric=metric)):{sign}.3g}")
             table.add_row(*cells)
         console.print(table)
     for note in (*plan.notes, *filter(None, [results.blocks.reason])):

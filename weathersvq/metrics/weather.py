@@ -28,58 +28,43 @@ from weathersvq.grid import Grid
 
 AREA = ("latitude", "longitude")
 
-ANOMALY_STATISTICS = ("anomaly_product", "forecast_anomaly_squared", "truth_anomaly_squared")
 STATISTICS = (
     "squared_error",
     "absolute_error",
     "error",
     "squared_error_unweighted",
     "absolute_error_unweighted",
-    *ANOMALY_STATISTICS,
     # Shares of the area and of the cells where the truth is known: weights for further averages.
     "known_area",
     "known_cells",
 )
 # Which share an average over inits weighs each statistic by.
-WEIGHED_BY = {"known_area": (*STATISTICS[:3], *ANOMALY_STATISTICS), "known_cells": STATISTICS[3:5]}
+WEIGHED_BY = {"known_area": STATISTICS[:3], "known_cells": STATISTICS[3:5]}
 # Maps whose statistics are computed at a time.
 BLOCK_MAPS = 16
-METRICS = ("rmse", "bias", "mae", "acc", "mse_unweighted", "mae_unweighted")
+METRICS = ("rmse", "bias", "mae", "mse_unweighted", "mae_unweighted")
 
 
-def verify(
-    forecast: xr.Dataset,
-    truth: xr.Dataset | None = None,
-    *,
-    climatology: xr.Dataset | None = None,
-) -> xr.Dataset:
+def verify(forecast: xr.Dataset, truth: xr.Dataset | None = None) -> xr.Dataset:
     """Scores of a forecast by lead.
 
     Args:
         forecast: dims (init_time, lead_time, [level,] latitude, longitude), short names.
         truth: canonical dataset, dims (time, [level,] latitude, longitude); where it has no such
             time the truth counts as missing. None: the forecast's own `t2m_truth` and so on.
-        climatology: what is normal, for the anomaly correlation: a canonical dataset that holds
-            every valid time (`data.climatology.evaluate_climatology` makes one), or one with dims
-            (dayofyear, hour, [level,] latitude, longitude) as WeatherBench 2 has it. None: no ACC.
 
     Returns:
         Each variable that has a truth, with dims (metric, lead_time[, level]), float64; metrics are
-        rmse, bias (forecast minus truth), mae, acc, mse_unweighted, mae_unweighted. NaN where
-        nothing is known.
+        rmse, bias (forecast minus truth), mae, mse_unweighted, mae_unweighted. NaN where nothing is
+        known.
 
     Raises:
         InputError: no truth for any variable, another grid, NaN in the forecast.
     """
-    return metrics(statistics(forecast, truth, climatology=climatology))
+    return metrics(statistics(forecast, truth))
 
 
-def statistics(
-    forecast: xr.Dataset,
-    truth: xr.Dataset | None = None,
-    *,
-    climatology: xr.Dataset | None = None,
-) -> xr.Dataset:
+def statistics(forecast: xr.Dataset, truth: xr.Dataset | None = None) -> xr.Dataset:
     """Area means for each init and lead, to be averaged over any set of inits.
 
     Args and errors as `verify`.
@@ -94,10 +79,7 @@ def statistics(
         known = _truth_of(forecast, name, truth, valid_time)
         if known is None:
             continue
-        normal = None
-        if climatology is not None and name in climatology:
-            normal = _at_valid_times(climatology[name], valid_time, forecast)
-        result[name] = _area_means(forecast[name], known, normal)
+        result[name] = _area_means(forecast[name], known)
     if not result:
         raise InputError(
             f"nothing to verify: no truth for {', '.join(names)}; "
@@ -109,9 +91,6 @@ def statistics(
 def metrics(statistics: xr.Dataset) -> xr.Dataset:
     """Scores by lead from `statistics`: means over the inits first, then roots and ratios.
 
-    The anomaly correlation is that of the pooled anomalies, not centred: the mean product of
-    forecast and true anomaly over the root of the product of their mean squares.
-
     Returns:
         Each variable with dims (metric, lead_time[, level]).
     """
@@ -119,13 +98,10 @@ def metrics(statistics: xr.Dataset) -> xr.Dataset:
     for name, array in statistics.data_vars.items():
         by_area = _mean_over_inits(array, "known_area")
         by_cell = _mean_over_inits(array, "known_cells")
-        scale = by_area["forecast_anomaly_squared"] * by_area["truth_anomaly_squared"]
         parts: dict[str, xr.DataArray] = {
             "rmse": by_area["squared_error"] ** 0.5,
             "bias": by_area["error"],
             "mae": by_area["absolute_error"],
-            # Where forecast or truth is the climatology itself there is nothing to correlate.
-            "acc": by_area["anomaly_product"] / scale.where(scale > 0) ** 0.5,
             "mse_unweighted": by_cell["squared_error_unweighted"],
             "mae_unweighted": by_cell["absolute_error_unweighted"],
         }
@@ -186,7 +162,7 @@ def _truth_of(
 def _at_valid_times(
     array: xr.DataArray, valid_time: xr.DataArray, forecast: xr.Dataset
 ) -> xr.DataArray:
-    """A field on (time, ...) or (dayofyear, hour, ...) looked up at (init_time, lead_time).
+    """A field on (time, ...) looked up at (init_time, lead_time).
 
     Raises:
         InputError: the grids differ.
@@ -197,10 +173,7 @@ def _at_valid_times(
             f"{array.name} to verify against is on the grid {given.describe()}, the forecast on "
             f"{expected.describe()}; regrid one of them first"
         )
-    if "time" in array.dims:
-        found = array.reindex(time=np.unique(valid_time.values)).sel(time=valid_time)
-    else:
-        found = array.sel(dayofyear=valid_time.dt.dayofyear, hour=valid_time.dt.hour)
+    found = array.reindex(time=np.unique(valid_time.values)).sel(time=valid_time)
     # Centres agree to within rounding; equal ones keep xarray from dropping rows in a join.
     found = found.assign_coords({name: forecast[name].values for name in AREA})
     if "level" in forecast.coords and "level" in found.dims:
@@ -208,21 +181,24 @@ def _at_valid_times(
     return found.reset_coords(drop=True)
 
 
-def _area_means(
-    forecast: xr.DataArray, truth: xr.DataArray, normal: xr.DataArray | None
-) -> xr.DataArray:
+def _area_means(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
     """Dims (statistic, init_time, lead_time[, level])."""
     forecast = forecast.transpose(..., *AREA)
     leading = forecast.dims[:-2]
-    arrays = [forecast, truth.transpose(*forecast.dims)]
-    if normal is not None:
-        arrays.append(normal.transpose(*forecast.dims))
-    maps = [array.to_numpy().reshape(-1, *forecast.shape[-2:]) for array in arrays]
+    predicted, known = (
+        array.to_numpy().reshape(-1, *forecast.shape[-2:])
+        for array in (forecast, truth.transpose(*forecast.dims))
+    )
     weights = Grid.of(forecast).area_weights()
     # Some maps at a time, which stay in the processor's cache from one sum to the next.
     blocks = [
-        _block_means([each[first : first + BLOCK_MAPS] for each in maps], weights, forecast.name)
-        for first in range(0, len(maps[0]), BLOCK_MAPS)
+        _block_means(
+            predicted[first : first + BLOCK_MAPS],
+            known[first : first + BLOCK_MAPS],
+            weights,
+            forecast.name,
+        )
+        for first in range(0, len(predicted), BLOCK_MAPS)
     ]
     values = np.concatenate(blocks, axis=1).reshape(-1, *forecast.shape[:-2])
     coordinates = {dim: forecast[dim].values for dim in leading}
@@ -232,16 +208,15 @@ def _area_means(
 
 
 def _block_means(
-    maps: Sequence[NDArray[Any]], weights: NDArray[np.float64], name: object
+    forecast: NDArray[Any], truth: NDArray[Any], weights: NDArray[np.float64], name: object
 ) -> NDArray[np.float64]:
     """(len(STATISTICS), n) area means of n maps.
 
     Args:
-        maps: forecast, truth and, where there is one, the climatology, each (n, H, W).
+        forecast, truth: (n, H, W).
         weights: (H,) of the rows.
         name: of the variable, for messages.
     """
-    forecast, truth, *climatology = maps
     equal = np.ones_like(weights)
     known = ~np.isnan(truth)
     cells = known.sum(axis=2)
@@ -265,18 +240,7 @@ def _block_means(
         "absolute_error_unweighted": _mean_of_rows(absolute, cells, equal),
         "known_area": cells @ weights / (weights.sum() * truth.shape[2]),
         "known_cells": known.mean(axis=(1, 2)),
-        **dict.fromkeys(ANOMALY_STATISTICS, np.full(len(truth), np.nan)),
     }
-    for normal in climatology:
-        there = known & ~np.isnan(normal)
-        predicted, true = (
-            np.where(there, np.subtract(each, normal, dtype=np.float64), 0.0)
-            for each in (forecast, truth)
-        )
-        products = ((predicted, true), (predicted, predicted), (true, true))
-        for statistic, (one, other) in zip(ANOMALY_STATISTICS, products, strict=True):
-            rows = np.einsum("nhw,nhw->nh", one, other)
-            means[statistic] = _mean_of_rows(rows, there.sum(axis=2), weights)
     return np.stack([means[each] for each in STATISTICS])
 
 

@@ -155,8 +155,6 @@ class ReadingLine:
 
     def __enter__(self) -> ReadingLine:
         if self.console.is_terminal:
-            # Elsewhere (a log file, a notebook) lines do, and rich would ask for widgets of its own.
-        if self.bar.console.is_terminal:
             self.bar.start()
         return self
 
@@ -206,7 +204,9 @@ class ShowProgress(Callback):
         self.loss, self.rmse = math.nan, math.nan
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self.bar.start()
+        # In a notebook rich asks for widgets that may not be there; the epochs' lines do.
+        if not self.bar.console.is_jupyter:
+            self.bar.start()
 
     def _update(self, trainer: Any) -> None:
         self.bar.update(

@@ -208,9 +208,9 @@ class Stored(Contestant):
         self._attributes = {k: str(v) for k, v in dataset.attrs.items()}
         self._inits = dataset["init_time"].values.astype("datetime64[s]")
 
-    @property
-    def simulated(self) -> bool:
-        return self._attributes.get("simulated") == "true"
+    def reach(self, longest: np.timedelta64) -> Period:
+        """From the first initial time to the end of the last forecast."""
+        return Period(self._inits[0], self._inits[-1] + longest)
 
     def inits(self, dataset: xr.Dataset, period: Period, longest: np.timedelta64) -> Times:
         first, last = self._inits[0], self._inits[-1]

@@ -1,13 +1,14 @@
 """Verification, how: the initial times in parts, forecasts beside the truth, sums kept of each part.
 
 Held at a time are one part of each contestant's forecasts, their truth and their climatology; what
-stays are sums by initial time (some hundred numbers each) and a few maps.
+stays are a few maps and sums by initial time, which `plan.MOST_BYTES` bounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import xarray as xr
@@ -55,8 +56,7 @@ class Tally:
     Attributes:
         inits: (n,).
         sums: (F, len(SUMS), n, L, C, R) by forecast, initial time, lead, channel and region.
-        map_leads: (2,) positions of the first and the last lead.
-        squared, error: (F, 2, C, H, W) sums over the initial times at those leads.
+        squared, error: (F, 2, C, H, W) sums over the initial times at the first and the last lead.
         known: (2, C, H, W) how many have a truth.
         power: (F' + 1, L, C, K) sums of zonal power, of the contestants and of the truth; K is zero
             on grids that do not wrap.
@@ -106,29 +106,37 @@ def evaluate(
     Raises:
         InputError: values that are missing or impossible in forecasts or inputs.
     """
-    total: Tally | None = None
     if crew is None or crew.client is None:
         results: Iterator[Tally] = _evaluate_parts(plan, plan.inits)
     else:
         # A few stretches a worker, so that a slow one does not hold up the rest.
         stretches = np.array_split(plan.inits, min(plan.inits.size, 4 * crew.count))
         results = crew.map(evaluate_stretch, [(plan, stretch) for stretch in stretches])
-    done = 0
-    for part in results:
-        total = part if total is None else total.merged(part)
-        done += part.inits.size
-        report(done, plan.inits.size)
-    assert total is not None
-    return total
+
+    def counted() -> Iterator[Tally]:
+        done = 0
+        for part in results:
+            done += part.inits.size
+            report(done, plan.inits.size)
+            yield part
+
+    return gathered(counted())
 
 
 def evaluate_stretch(task: tuple[Plan, Times]) -> Tally:
     """What a worker does: some initial times of a plan."""
-    total: Tally | None = None
-    for part in _evaluate_parts(*task):
-        total = part if total is None else total.merged(part)
-    assert total is not None
-    return total
+    return gathered(_evaluate_parts(*task))
+
+
+def gathered(parts: Iterable[Tally]) -> Tally:
+    """All parts merged, like with like: few are held at a time, and each is copied few times."""
+    held: list[Tally] = []
+    for part in parts:
+        held.append(part)
+        while len(held) > 1 and held[-2].inits.size <= held[-1].inits.size:
+            later = held.pop()
+            held.append(held.pop().merged(later))
+    return reduce(Tally.merged, held)
 
 
 def _evaluate_parts(plan: Plan, inits: Times) -> Iterator[Tally]:

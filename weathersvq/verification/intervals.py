@@ -177,9 +177,9 @@ def _p_values(pair: xr.DataArray, names: tuple[str, str]) -> xr.DataArray:
         whole = series.dropna("init_time").drop_vars("init_time")
         # Initial times that begin before the truth of the first one is known.
         steps = min(max(1, math.ceil(lead / spacing)), whole.sizes["init_time"] - 1)
-        # Equal forecasts have no variance to test with: there is nothing to tell apart.
+        # Without variance there is nothing to test with; equal forecasts can't be told apart.
         differs = whole.var("init_time").values > 0
-        values[place, ~differs] = 1.0
+        values[place, (whole == 0).all("init_time").values] = 1.0
         if differs.any():
             series = whole.isel(channel=differs)
             series = series.assign_coords(horizon=("channel", np.full(differs.sum(), steps)))

@@ -27,7 +27,7 @@ from weathersvq.verification.results import Results
 # What tells the file apart, caption, figure.
 Shown = tuple[str, str, Figure]
 # A report holds dozens of maps.
-DOTS_PER_INCH = 60
+DOTS_PER_INCH = 80
 
 
 def score_maps(results: Results, channel: Channel) -> Iterator[list[Shown]]:

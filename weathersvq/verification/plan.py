@@ -16,12 +16,20 @@ from weathersvq.data.windows import Period, parse_step
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.variables import Channel, parse_channels
-from weathersvq.verification.contestants import Contestant, Times, Trained, open_contestants
+from weathersvq.verification.contestants import (
+    Contestant,
+    Stored,
+    Times,
+    Trained,
+    open_contestants,
+)
 from weathersvq.verification.regions import Regions, find_regions
-from weathersvq.verification.sums import CLIMATOLOGY, PERSISTENCE
+from weathersvq.verification.sums import CLIMATOLOGY, PERSISTENCE, SUMS
 
 BY = ("lead", "region", "season", "hour")
 YEAR = np.timedelta64(365, "D")
+# Of the sums that are kept of all initial times.
+MOST_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +73,12 @@ class Plan:
     def simulated(self) -> bool:
         return self.source_attributes.get("simulated") == "true"
 
+    @property
+    def sum_bytes(self) -> int:
+        """Of the sums that are kept until the end: all else is bounded by one part."""
+        each = len(self.forecasts) * len(SUMS) * len(self.channels) * len(self.regions.names)
+        return 8 * each * self.inits.size * self.leads.size
+
     def open(self) -> xr.Dataset:
         """The source with all channels that any contestant needs."""
         return _open(self.source, self.contestants, self.grid)
@@ -87,7 +101,8 @@ def make_plan(
     Args:
         names: checkpoints, `bundled`, forecasts (.nc, .zarr), each also as NAME=PATH.
         source: of truth and initial states.
-        period: START/STOP in which whole forecasts lie; the first model's test period if None.
+        period: START/STOP in which whole forecasts lie. If None, what source and stored forecasts
+            cover of the first model's test period, or of all time where there is no model.
         every: distance of the initial times, counted from midnight of the period's first day.
         limit: at most so many initial times, spread evenly over the period.
         var: variables; all that are common if None.
@@ -97,7 +112,8 @@ def make_plan(
 
     Raises:
         InputError: contestants of different grids or without common variables, leads or initial
-            times; a period that source or forecasts do not cover; see also `find_regions`.
+            times; a period that source or forecasts do not cover; more to keep than `MOST_BYTES`;
+            see also `find_regions`.
     """
     spacing = None if every is None else parse_step(every)
     longest = None if lead is None else parse_step(lead)
@@ -119,16 +135,23 @@ def make_plan(
             f"{Grid.of(dataset).describe()}; give the source that they were made from"
         )
     if asked is None:
-        asked = _default_period(contestants, dataset)
+        asked = _default_period(contestants, dataset, leads[-1], notes)
     _check_covered(asked, dataset, source)
     inits = _common_inits(contestants, dataset, asked, leads[-1], spacing, limit)
     notes += _seen_before(contestants, asked)
     normal, over = _fit(contestants, dataset, channels, climatology, notes)
     attributes = {k: str(v) for k, v in dataset.attrs.items()}
-    return Plan(
+    plan = Plan(
         contestants, source, channels, leads, inits, asked, chosen, grid, normal, over,
         tuple(notes), attributes,
     )  # fmt: skip
+    if plan.sum_bytes > MOST_BYTES:
+        raise InputError(
+            f"the sums of {inits.size} initial times, {leads.size} leads, {len(channels)} variables "
+            f"and {len(chosen.names)} regions would take {plan.sum_bytes / 2**30:.1f} GiB; give "
+            "--every or --limit, or fewer by --lead, --var or --region"
+        )
+    return plan
 
 
 def _open(source: str, contestants: Sequence[Contestant], grid: Grid) -> xr.Dataset:
@@ -172,12 +195,27 @@ def _common_channels(
     return tuple(wanted)
 
 
-def _default_period(contestants: Sequence[Contestant], dataset: xr.Dataset) -> Period:
-    for each in contestants:
-        if isinstance(each, Trained):
-            return each.test_period
+def _default_period(
+    contestants: Sequence[Contestant],
+    dataset: xr.Dataset,
+    longest: np.timedelta64,
+    notes: list[str],
+) -> Period:
     times = dataset["time"].values.astype("datetime64[s]")
-    return Period(times[0], times[-1])
+    covered = [Period(times[0], times[-1])]
+    covered += [each.reach(longest) for each in contestants if isinstance(each, Stored)]
+    tests = [each.test_period for each in contestants if isinstance(each, Trained)]
+    start = max(each.start for each in [*covered, *tests[:1]])
+    stop = min(each.stop for each in [*covered, *tests[:1]])
+    if start > stop:
+        # What is asked for below says which of them do not overlap.
+        return [*tests, *covered][0]
+    found = Period(start, stop)
+    if tests and not tests[0].same_times(found, times[0], time_step(dataset)):
+        notes.append(
+            f"Only a part of the test period of the first model, {tests[0]}, is there: {found}."
+        )
+    return found
 
 
 def _check_covered(period: Period, dataset: xr.Dataset, source: str) -> None:

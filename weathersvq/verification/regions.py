@@ -134,10 +134,9 @@ def _mask(grid: Grid, path: Path) -> Cells:
     return np.asarray(field.values > 0.5)
 
 
-def _between(south: float, north: float) -> Callable[[Grid], Cells]:
+def _rows(inside: Callable[[Float], Cells]) -> Callable[[Grid], Cells]:
     def make(grid: Grid) -> Cells:
-        rows = (grid.latitude > south) & (grid.latitude < north)
-        return np.repeat(rows[:, None], grid.shape[1], axis=1)
+        return np.repeat(inside(grid.latitude)[:, None], grid.shape[1], axis=1)
 
     return make
 
@@ -182,13 +181,14 @@ def _land() -> shapely.Geometry:
 
 
 NAMED: dict[str, Callable[[Grid], Cells]] = {
-    "globe": _between(-91, 91),
-    "northern_hemisphere": _between(0, 91),
-    "southern_hemisphere": _between(-91, 0),
-    "tropics": _between(-TROPICS, TROPICS),
-    "extratropics": lambda grid: ~_between(-TROPICS, TROPICS)(grid),
-    "northern_extratropics": _between(TROPICS, 91),
-    "southern_extratropics": _between(-91, -TROPICS),
+    "globe": _rows(lambda latitude: np.ones_like(latitude, dtype=bool)),
+    # A row on the equator belongs to neither hemisphere.
+    "northern_hemisphere": _rows(lambda latitude: latitude > 0),
+    "southern_hemisphere": _rows(lambda latitude: latitude < 0),
+    "tropics": _rows(lambda latitude: np.abs(latitude) < TROPICS),
+    "extratropics": _rows(lambda latitude: np.abs(latitude) >= TROPICS),
+    "northern_extratropics": _rows(lambda latitude: latitude >= TROPICS),
+    "southern_extratropics": _rows(lambda latitude: latitude <= -TROPICS),
     "land": land_cells,
     "sea": lambda grid: ~land_cells(grid),
 }

@@ -19,8 +19,8 @@ from weathersvq.verification.pictures import TITLES, hours
 from weathersvq.verification.results import Results
 from weathersvq.verification.sums import BASELINES, METRICS, metric_units
 
-# Colours of a picture.
-PALETTE = 48
+# Colours of a picture: a byte a dot.
+PALETTE = 256
 # Leads in the tables of the page, of RMSE and of the other scores; all of them are in --out.
 MOST_LEADS, FEW_LEADS = 12, 6
 
@@ -72,7 +72,10 @@ class _Report:
         self.page.lines += [*lines, ""]
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        self.page.lines += [*markdown_table(header, rows), ""]
+        """A table without the columns that are empty throughout."""
+        kept = [place for place, _ in enumerate(header) if any(row[place] for row in rows)]
+        lines = markdown_table([header[p] for p in kept], [[row[p] for p in kept] for row in rows])
+        self.page.lines += [*lines, ""]
 
     def show(self, *shown: tuple[str, str, Figure]) -> None:
         """Pictures side by side: (what tells their files apart, caption, figure)."""

@@ -109,7 +109,7 @@ class Results:
         return None if self.blocks.counts is None else score_intervals(self.sums, self.blocks)
 
     def scores(self, by: Sequence[str] | None = None) -> xr.DataArray:
-        """Scores split by some of `BY`, as asked for if None: dims (metric, forecast, [lead_time,] channel, [region,]
+        """Scores split by some of `BY`, by `self.by` if None: dims (metric, forecast, [lead_time,] channel, [region,]
         [season,] [hour]).
 
         Season and hour (UTC) are those of the valid time. Without `region` they are of the whole
