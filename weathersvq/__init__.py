@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weathersvq.api.data import open_source, prepare
+    from weathersvq.api.data import open_source, prepare, prepare_frames
     from weathersvq.api.forecasts import forecast, open_forecast
     from weathersvq.api.models import load_model, train
     from weathersvq.api.verification import evaluate
@@ -23,6 +23,7 @@ _PLACES = {
     "open_forecast": "weathersvq.api.forecasts",
     "open_source": "weathersvq.api.data",
     "prepare": "weathersvq.api.data",
+    "prepare_frames": "weathersvq.api.data",
     "train": "weathersvq.api.models",
 }
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "open_forecast",
     "open_source",
     "prepare",
+    "prepare_frames",
     "train",
 ]
 

@@ -90,6 +90,7 @@ def test_strips_wind_and_animations(fc: xr.Dataset) -> None:
     # Where nothing of the truth is known there is none to show.
     unknown = fc.assign(t2m_truth=fc.t2m_truth * np.nan).svq.strip("t2m", leads=["2h", "6h"])
     assert len(unknown.axes) == len(alone.axes)
+    assert "RMSE of 2 metre temperature, lead 3 h" in title(fc.svq.rmse_map("t2m", lead="3h"))
     assert "lead 3 h" in title(fc.svq.wind(lead="3h", style="streamlines"))
     with pytest.raises(InputError, match="no u in this forecast"):
         fc.svq.wind(level=850)

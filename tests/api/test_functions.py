@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import weathersvq as ws
 from weathersvq.cli.program import app
 from weathersvq.config import Experiment
+from weathersvq.data.frames import open_frame_store
 from weathersvq.data.windows import parse_step, parse_time
 from weathersvq.errors import InputError
 from weathersvq.output import read_forecast
@@ -35,7 +36,7 @@ def run(*arguments: str) -> None:
 def test_names_are_stable() -> None:
     assert ws.__all__ == [
         "InputError", "evaluate", "forecast", "load_model", "open_forecast", "open_source",
-        "prepare", "train",
+        "prepare", "prepare_frames", "train",
     ]  # fmt: skip
     assert dir(ws) == sorted([*ws.__all__, "__version__"])
     for name in ws.__all__:
@@ -165,6 +166,23 @@ def test_a_store_is_prepared(wave_store: Path, tmp_path: Path) -> None:
     assert data.sizes["time"] == 48
     assert list(data.data_vars) == ["t2m"]
     assert ws.open_source(out)["t2m"].identical(data["t2m"])
+
+
+def test_frames_of_an_array_are_those_of_its_file(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    array = random.integers(0, 256, (5, 6, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "a.npy", array)
+    stores = (
+        ws.prepare_frames(array, tmp_path / "a.zarr", layout="nthw"),
+        ws.prepare_frames(tmp_path / "a.npy", tmp_path / "b.zarr", layout="nthw"),
+    )
+    one, other = (open_frame_store(store) for store in stores)
+    assert one.shape == (30, 1, 8, 8)
+    every = np.arange(30)
+    np.testing.assert_array_equal(one.read(every), other.read(every))
+    np.testing.assert_array_equal(one.read(every)[:, 0], array.reshape(-1, 8, 8))
+    with pytest.raises(InputError, match="exists"):
+        ws.prepare_frames(array, stores[1], layout="nthw")
 
 
 @pytest.mark.parametrize(

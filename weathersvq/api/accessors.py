@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from weathersvq.api.notebook import show_figures
-from weathersvq.api.selection import chosen, initial_state, over, without_initial
+from weathersvq.api.selection import across, chosen, initial_state, over, without_initial
 from weathersvq.data.windows import parse_step
 from weathersvq.errors import InputError, near_misses
 from weathersvq.metrics.tally import Tally, field_names
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 # Maps of one variable that are scored at a time.
 MAPS_AT_A_TIME = 512
+NO_TRUTH = "no truth of {} in this forecast; its source ended before it"
 
 
 @xr.register_dataarray_accessor("svq")
@@ -158,12 +159,32 @@ class ForecastAccessor:
 
         forecast, truth = self._pair(name)
         if truth is None:
-            raise InputError(f"no truth of {name} in this forecast; its source ended before it")
+            raise InputError(NO_TRUTH.format(name))
         one = chosen(forecast, init=init, lead=lead, level=level)
         other = chosen(truth, init=init, lead=lead, level=level)
         both = xr.Dataset({name: one, f"{name}{TRUTH}": other}, attrs=self._forecast.attrs)
         both = both.expand_dims(["init_time", "lead_time"])
         return error_map(both, name, both["init_time"].values[0], both["lead_time"].values[0])
+
+    def rmse_map(
+        self, name: str, *, lead: Length | None = None, level: int | None = None
+    ) -> Figure:
+        """Root-mean-square error of each cell over all initial times.
+
+        Args:
+            name: short name of the variable.
+            lead, level: see `FieldAccessor.map`.
+
+        Raises:
+            InputError: as `error_map`.
+        """
+        from weathersvq.maps import rmse_map
+
+        forecast, truth = self._pair(name)
+        if truth is None:
+            raise InputError(NO_TRUTH.format(name))
+        forecast, truth = (across(each, lead, level) for each in (forecast, truth))
+        return rmse_map((forecast - truth).rename(f"{name}{ERROR}"), note=_note(forecast))
 
     def strip(
         self,

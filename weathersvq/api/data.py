@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from weathersvq.api.arguments import listed
+from weathersvq.api.arguments import listed, silent
 from weathersvq.api.selection import marked
 from weathersvq.data.sources import open_canonical
 from weathersvq.data.sources import open_source as open_any_source
@@ -18,7 +22,7 @@ from weathersvq.grid import WEATHERBENCH_GRIDS, Grid
 from weathersvq.variables import parse_channels
 
 if TYPE_CHECKING:
-    from weathersvq.api.arguments import AnyPath, Names, Source
+    from weathersvq.api.arguments import AnyPath, Names, Report, Source
 
 
 def open_source(
@@ -122,3 +126,43 @@ def prepare(
     with start_workers(scheduler, workers) as crew:
         run(plan, target, crew, overwrite=overwrite)
     return marked(open_canonical(target))
+
+
+def prepare_frames(
+    source: AnyPath | NDArray[Any],
+    out: AnyPath,
+    form: str | None = None,
+    *,
+    overwrite: bool = False,
+    report: Report = silent,
+    **options: Any,
+) -> Path:
+    """Turn pictures or video of any form into a frame store, as `prepare --frames` does.
+
+    Args:
+        source: a file, a folder, or an array of frames such as (sequence, time, row, column).
+        out: NAME.zarr.
+        form: how they are laid out, such as `arrays` or `kth`; found out if None.
+        overwrite: whether a store that is there is replaced.
+        report: told how many frames of how many are written.
+        options: of the form, such as `layout="nthw"`.
+
+    Returns:
+        The store, to be named as `data.source` of an experiment with `data.kind: frames`.
+
+    Raises:
+        InputError: see `data.frames.open_frames` and `write_frame_store`.
+    """
+    from weathersvq.data.frames import open_frames, write_frame_store
+
+    path = Path(out)
+    if not isinstance(source, np.ndarray):
+        frames = open_frames(source, form, **options)
+        write_frame_store(frames, path, form=form or "", overwrite=overwrite, report=report)
+        return path
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "frames.npy"
+        np.save(file, source)
+        frames = replace(open_frames(file, "arrays", **options), source="an array")
+        write_frame_store(frames, path, form="arrays", overwrite=overwrite, report=report)
+    return path

@@ -115,15 +115,31 @@ def over(
     Raises:
         InputError: as `chosen`; no course, but one map only.
     """
-    field = field.drop_vars([name for name in field.coords if str(name).endswith(INITIAL)])
-    field = _at(field, "init_time", None if init is None else parse_time(init))
-    if level is None and field.sizes.get("level", 1) > 1:
-        held = ", ".join(str(each) for each in field["level"].values)
-        raise InputError(f"{field.name} has several levels; name one: level= one of {held} (hPa)")
-    field = _at(field, "level", level)
+    field = _at(_at_level(field, level), "init_time", None if init is None else parse_time(init))
     if along and not set(along) & set(field.dims):
         raise InputError(f"{field.name} is one map only; give it with its leads or times")
     return field
+
+
+def across(field: xr.DataArray, lead: Length | None, level: int | None) -> xr.DataArray:
+    """(init_time, latitude, longitude): a field at one lead and level, from all initial times.
+
+    Raises:
+        InputError: as `chosen`; a field without initial times.
+    """
+    if "init_time" not in field.dims:
+        raise InputError(f"{field.name} has one initial time only; give it with several")
+    lead_time = None if lead is None else parse_step(lead)
+    return _at(_at_level(field, level), "lead_time", lead_time, default=-1)
+
+
+def _at_level(field: xr.DataArray, level: int | None) -> xr.DataArray:
+    """The field at one level, without what rides along with it."""
+    field = field.drop_vars([name for name in field.coords if str(name).endswith(INITIAL)])
+    if level is None and field.sizes.get("level", 1) > 1:
+        held = ", ".join(str(each) for each in field["level"].values)
+        raise InputError(f"{field.name} has several levels; name one: level= one of {held} (hPa)")
+    return _at(field, "level", level)
 
 
 def _at(field: xr.DataArray, dim: str, value: Any, default: int = 0) -> xr.DataArray:
