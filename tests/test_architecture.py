@@ -118,3 +118,10 @@ def test_heavy_imports_wait_until_they_are_needed(statement: str, forbidden: set
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert not forbidden & set(result.stdout.split())
+
+
+def test_maps_can_be_drawn_after_grib_was_read() -> None:
+    pytest.importorskip("eccodes")
+    code = "import weathersvq, eccodes, cartopy.crs; cartopy.crs.LambertConformal()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
     from weathersvq.api.models import load_model, train
     from weathersvq.api.verification import evaluate
     from weathersvq.errors import InputError
+
+# GRIB's libraries (eckitlib, which xarray loads whenever it guesses what a file is) bring another
+# PROJ. Loaded before pyproj, it takes the place of pyproj's own, and drawing a map ends the process.
+if find_spec("eckitlib"):
+    import pyproj  # noqa: F401
 
 __version__ = "0.1.0"
 
