@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BENCH ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help env forecast test lint bench video docs reproduce-smoke clean
+.PHONY: help env forecast test test-notebooks lint bench video docs reproduce-smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ forecast: env ## the first forecast: bundled model and data, offline
 test: $(VENV)/.dev ## the tests, two at a time, each on a core of its own; then reproduce-smoke
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 	$(MAKE) reproduce-smoke
+
+test-notebooks: $(VENV)/.dev ## the notebooks, executed two at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbmake --numprocesses 2 notebooks
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .

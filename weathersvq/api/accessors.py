@@ -184,7 +184,8 @@ class ForecastAccessor:
         if truth is None:
             raise InputError(NO_TRUTH.format(name))
         forecast, truth = (across(each, lead, level) for each in (forecast, truth))
-        return rmse_map((forecast - truth).rename(f"{name}{ERROR}"), note=_note(forecast))
+        error = (forecast - truth).rename(f"{name}{ERROR}").load()
+        return rmse_map(error, note=_note(forecast))
 
     def strip(
         self,
