@@ -148,7 +148,7 @@ def prepare_frames(
         options: of the form, such as `layout="nthw"`.
 
     Returns:
-        The store, to be named as `data.source` of an experiment with `data.kind: frames`.
+        The store's path, for `data.source` of an experiment on frames.
 
     Raises:
         InputError: see `data.frames.open_frames` and `write_frame_store`.
