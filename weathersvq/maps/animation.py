@@ -99,7 +99,7 @@ def save_animation(
     """Write an animation as GIF or, where ffmpeg is, MP4 (by suffix), complete or not at all.
 
     Args:
-        report: told how many frames of how many are drawn.
+        report: told which frame, from 1, of how many is being drawn.
 
     Raises:
         InputError: another suffix, an MP4 without ffmpeg, a folder that can't be written.
