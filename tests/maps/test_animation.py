@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 from weathersvq.errors import InputError
 from weathersvq.grid import Grid
 from weathersvq.maps import animate, save_animation
-from weathersvq.maps.animation import DOTS_PER_INCH
+from weathersvq.maps.animation import DOTS_PER_INCH, few_colours
 
 Make = Callable[..., xr.DataArray]
 BRITAIN = Grid(np.arange(50, 58.25, 0.5), np.arange(-10, 2.25, 0.5))
@@ -76,6 +76,28 @@ def test_a_broken_end_leaves_the_old_file(make_course: Make, tmp_path: Path) -> 
         save_animation(animate(make_course(2, BRITAIN)), path, report=stop)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_stopped_before_the_first_frame(make_course: Make, tmp_path: Path) -> None:
+    def stop(done: int, of: int) -> None:
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        save_animation(animate(make_course(2, BRITAIN)), tmp_path / "a.gif", report=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rare_colours_are_kept() -> None:
+    # Every shade of two channels, and 30 dark red pixels among 65,536.
+    pixels = np.zeros((256, 256, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = np.arange(256)[:, None], np.arange(256)
+    pixels[..., 2] = 255
+    pixels[0, :30] = [140, 10, 30]
+    few = few_colours(Image.fromarray(pixels))
+    kept = np.asarray(few.convert("RGB"))
+    assert len(np.unique(kept.reshape(-1, 3), axis=0)) <= 256
+    assert np.abs(kept[0, :30].astype(int) - [140, 10, 30]).max() <= 8
+    assert np.abs(kept.astype(int) - pixels).max() <= 32
 
 
 def test_mp4_goes_through_ffmpeg(

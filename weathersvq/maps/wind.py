@@ -32,7 +32,7 @@ ARROW_SPACING, STRONG_LENGTH = 0.18, 0.32
 REFERENCES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 DARK = "0.1"
 # Points across the map between which streamlines are followed, and matplotlib's density an inch.
-STREAM_POINTS, STREAM_DENSITY = 150, 0.28
+STREAM_POINTS, STREAM_DENSITY = 150, 0.32
 # Degrees over which a wind is followed to find its direction on the map.
 NUDGE = 1e-3
 
