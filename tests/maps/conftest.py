@@ -14,8 +14,6 @@ from matplotlib.figure import Figure
 
 from weathersvq.grid import GLOBAL_5625, Grid
 
-BRITAIN = Grid(np.arange(50, 58.25, 0.25), np.arange(-10, 2.25, 0.25))
-
 
 @pytest.fixture(autouse=True)
 def no_network_and_no_downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
