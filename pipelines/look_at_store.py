@@ -53,7 +53,7 @@ def look_at(store: Path, picture: Path) -> Path:
         colours = colours_of([mean], channel.variable)
         mesh = axes.pcolormesh(
             grid.longitude_edges, grid.latitude_edges, mean.values, transform=crs.PlateCarree(),
-            cmap=colours.name, vmin=colours.low, vmax=colours.high,
+            cmap=colours.map, norm=colours.norm,
         )  # fmt: skip
         add_coastlines(axes)
         axes.set_title(f"{channel}: mean of {some.size} times", fontsize=9)

@@ -11,13 +11,14 @@ from weathersvq.cli.evaluate import evaluate
 from weathersvq.cli.export import export
 from weathersvq.cli.forecast import forecast
 from weathersvq.cli.inspect import inspect
+from weathersvq.cli.map import map
 from weathersvq.cli.models import models
 from weathersvq.cli.prepare import prepare
 from weathersvq.cli.reproduce import reproduce
 from weathersvq.cli.train import train
 
 # In the order of `--help`.
-VERBS = (forecast, train, prepare, evaluate, reproduce, inspect, export, models)
+VERBS = (forecast, map, train, prepare, evaluate, reproduce, inspect, export, models)
 
 # New objects after which garbage is looked for.
 GARBAGE_THRESHOLD = 50_000

@@ -15,6 +15,7 @@ from weathersvq.errors import InputError
 from weathersvq.forecasting.job import ForecastJob, Part, Times
 from weathersvq.metrics.tally import Tally, forecast_fields
 from weathersvq.output import write_forecast, zarr_stream
+from weathersvq.variables import Channel
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +107,17 @@ def write_job(
 
 def draw_maps(forecast: xr.Dataset, target: Path) -> list[Path]:
     """Maps of the first init's last lead and of its error, beside the forecast file."""
-    from weathersvq.maps import error_map, forecast_map, save_figure
+    from weathersvq.maps import error_map, forecast_map, picture_beside, save_figure
 
     written = []
     init, lead = forecast["init_time"].values[0], forecast["lead_time"].values[-1]
     fields = forecast_fields(forecast)
     for name, level in fields:
-        stem = target.with_suffix("").name
-        if len(fields) > 1:
-            stem += f"_{name}" + ("" if level is None else str(level))
         drawings = {"forecast": forecast_map}
         if f"{name}_error" in forecast:
             drawings["error"] = error_map
         for kind, draw in drawings.items():
-            path = target.with_name(f"{stem}_{kind}.png")
+            path = picture_beside(target, Channel(name, level) if len(fields) > 1 else None, kind)
             save_figure(draw(forecast, name, init=init, lead=lead, level=level), path)
             written.append(path)
     return written

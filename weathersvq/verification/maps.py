@@ -17,6 +17,7 @@ from weathersvq.maps import (
     error_colours,
     pretty_units,
     quantity_label,
+    score_colours,
 )
 from weathersvq.variables import Channel
 from weathersvq.verification.evaluation import Case
@@ -25,8 +26,6 @@ from weathersvq.verification.results import Results
 
 # What tells the file apart, caption, figure.
 Shown = tuple[str, str, Figure]
-# Grows evenly in lightness; light where errors are small.
-RMSE_COLOURS = "viridis"
 # A report holds dozens of maps.
 DOTS_PER_INCH = 60
 
@@ -39,7 +38,7 @@ def score_maps(results: Results, channel: Channel) -> Iterator[list[Shown]]:
     # A forecast of one lead has no second map.
     places = [0, 1] if leads[0] != leads[1] else [0]
     for score, colours in (
-        ("rmse", _from_zero(first["rmse"])),
+        ("rmse", score_colours(first["rmse"])),
         ("bias", error_colours(first["bias"])),
     ):
         name = score.upper() if score == "rmse" else score
@@ -99,13 +98,6 @@ def _map(
     )
     figure.set_dpi(DOTS_PER_INCH)
     return what, f"{title}: {channel.variable.long_name}", figure
-
-
-def _from_zero(field: xr.DataArray) -> Colours:
-    values = field.values[np.isfinite(field.values)]
-    high = float(np.percentile(values, 99.5)) if values.size else 1.0
-    beyond = "max" if values.size and values.max() > high else "neither"
-    return Colours(RMSE_COLOURS, 0.0, high or 1.0, beyond)
 
 
 def _field(values: ArrayLike, latitude: ArrayLike, longitude: ArrayLike) -> xr.DataArray:
