@@ -28,7 +28,7 @@ from weathersvq.variables import Channel
 HOURS = 8760
 WINDOW = 24
 WINDOWS = 20
-REPEATS = 5
+REPEATS = 3
 OURS = (chunk_steps(GLOBAL_5625, np.timedelta64(1, "h")), 32, 64)
 SHAPES = (
     OURS,

@@ -2,13 +2,15 @@
 
     python pipelines/reproduce_paper.py [--workers 2] [--until control] [--report-only]
 
-A night on two cores. What is finished is kept in runs/reproduce and not done again: stopped at any
-moment, the same command goes on, and --report-only writes the pages from what is there.
+A night on two cores. What is finished is kept in runs/reproduce and recorded in
+docs/reproduction/results.csv; neither is done again: stopped at any moment, the same command goes on,
+here or on another machine, and --report-only writes the pages from what is there. A page whose pictures
+need a model that is recorded alone stays as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +22,9 @@ from running import run_script
 from weathersvq.atomic import atomic_path
 from weathersvq.cli.progress import RunsLine
 from weathersvq.data.workers import start_workers
-from weathersvq.reproduce.reproduce import Wanted, figures_csv, finished_of, write_pages
+from weathersvq.reproduce.figures import figures_csv, read_figures
+from weathersvq.reproduce.reproduce import Wanted, finished_of, write_pages
+from weathersvq.reproduce.results import Finished
 from weathersvq.reproduce.runner import do_runs
 from weathersvq.reproduce.tables import Run, load_table, plan_runs, table_names
 
@@ -30,6 +34,12 @@ TABLES, PAGES, OUT = (
     ROOT / "docs" / "reproduction",
     Path("runs/reproduce"),
 )
+
+
+# Every figure of every run that was ever finished.
+RECORD = "results.csv"
+# Views that need nothing of a run but its result.
+OF_RESULTS = {"errors"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,8 @@ def main(
     """Do the runs and write docs/reproduction."""
     console = Console(stderr=True)
     if not report_only:
-        waiting = list(planned(until))
+        have = {each.run.folder_name for each in finished_or_recorded(list(planned(until)))}
+        waiting = [run for run in planned(until) if run.folder_name not in have]
         with start_workers("local", workers) as crew, RunsLine(len(waiting)) as line:
             do_runs(waiting, OUT / "runs", crew, line)
     index = [*INDEX]
@@ -106,15 +117,33 @@ def main(
         table = load_table(name, TABLES)
         if table.has("small"):
             wanted = Wanted(name, table, "small", plan_runs(table, "small", ROOT))
-            page = write_pages(wanted, OUT, PAGES, whole=False).report
-            console.print(f"wrote {page.relative_to(ROOT)}", highlight=False)
-            done = len(finished_of(wanted.runs, OUT))
-            runs = f"{done} of {len(wanted.runs)}" if wanted.runs else "none needed"
+            finished = finished_or_recorded(wanted.runs)
+            page = PAGES / f"{name}_small.md"
+            whole = all(each.folder.is_dir() for each in finished)
+            if whole or set(table.views) <= OF_RESULTS or not page.is_file():
+                write_pages(wanted, finished, PAGES, whole=False)
+                console.print(f"wrote {page.name}", highlight=False)
+            else:
+                console.print(f"kept {page.name}", highlight=False)
+            runs = f"{len(finished)} of {len(wanted.runs)}" if wanted.runs else "none needed"
             index.append(f"| [{name}]({page.name}) | {table.title} | {runs} |")
     with atomic_path(PAGES / "index.md") as temporary:
         temporary.write_text("\n".join([*index, ""]), encoding="utf-8")
-    with atomic_path(PAGES / "results.csv") as temporary:
-        temporary.write_text(figures_csv(finished_of(list(planned(None)), OUT)), encoding="utf-8")
+    everything = finished_or_recorded(list(planned(None)))
+    with atomic_path(PAGES / RECORD) as temporary:
+        temporary.write_text(figures_csv(everything), encoding="utf-8")
+
+
+def finished_or_recorded(runs: Sequence[Run]) -> list[Finished]:
+    """Those with a result, in the order of `runs`: here, or else in the record."""
+    record = PAGES / RECORD
+    text = record.read_text(encoding="utf-8") if record.is_file() else ""
+    here = finished_of(runs, OUT)
+    own = {each.run.folder_name for each in here}
+    recorded = read_figures([r for r in runs if r.folder_name not in own], text, OUT / "runs")
+    # Several studies of a table may ask for the same run.
+    places = {(run.study, run.folder_name): place for place, run in enumerate(runs)}
+    return sorted([*here, *recorded], key=lambda each: places[each.run.study, each.run.folder_name])
 
 
 def planned(until: str | None) -> Iterator[Run]:

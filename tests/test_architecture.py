@@ -108,8 +108,10 @@ def test_torch_and_xarray_meet_in_few_places(path: Path) -> None:
         ),
         ("import weathersvq.data.sources", {"torch", "matplotlib"}),
         ("import weathersvq.codes.pictures", {"torch", "cartopy", "matplotlib.pyplot"}),
+        ("import weathersvq.maps", {"torch", "dask", "matplotlib.pyplot"}),
+        ("import weathersvq.cli.pictures", {"torch", "matplotlib.pyplot"}),
     ],
-    ids=["package", "help", "data section", "sources", "code pictures"],
+    ids=["package", "help", "data section", "sources", "code pictures", "maps", "the verb map"],
 )
 def test_heavy_imports_wait_until_they_are_needed(statement: str, forbidden: set[str]) -> None:
     code = f"import sys; {statement}; print(*sys.modules)"

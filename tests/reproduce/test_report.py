@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from weathersvq.pages import Page
 from weathersvq.reproduce.report import write_report
-from weathersvq.reproduce.reproduce import figures_csv
 from weathersvq.reproduce.results import Finished, paper_value
 from weathersvq.reproduce.tables import Run, Scale, TableConfig
 from weathersvq.reproduce.views.base import table as markdown_table
@@ -85,12 +84,6 @@ def test_runs_that_are_not_there_are_said(
     assert "3 runs, 5 more not done" in text
     nothing = write_report("table7", table, "smoke", runs, []).markdown()
     assert "0 runs, 8 more not done" in nothing
-
-
-def test_every_figure_of_every_run(runs: list[Run], pretended: Results) -> None:
-    rows = figures_csv(pretended(runs)).splitlines()
-    assert len(rows) == 1 + 8 * 2
-    assert rows[0].startswith("run,study,quantizer,loss,seed,version")
 
 
 class Seen(HTMLParser):

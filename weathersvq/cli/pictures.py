@@ -28,6 +28,7 @@ from weathersvq.maps import (
     wind_map,
 )
 from weathersvq.maps.fields import select
+from weathersvq.maps.wind import Style, check_style
 from weathersvq.maps.words import note_of
 from weathersvq.metrics.tally import forecast_fields
 from weathersvq.output import read_forecast
@@ -51,7 +52,7 @@ class Picture:
     channels: tuple[Channel, ...]
     init: np.datetime64
     lead: np.timedelta64
-    style: str
+    style: Style
     path: Path
 
     def one(self, channel: Channel) -> xr.DataArray:
@@ -159,7 +160,7 @@ def plan_picture(
         kind, forecast, tuple(channels),
         inits[0] if init is None else parse_time(init),
         leads[-1] if lead is None else parse_step(lead),
-        style or "arrows",
+        check_style(style or "arrows"),
         out or picture_beside(path, None if alone else channels[0], kind, suffix),
     )  # fmt: skip
     for channel in channels:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
 
 from weathersvq.errors import InputError, near_misses
@@ -124,7 +125,7 @@ def start_workers(scheduler: str, count: int | None = None) -> Iterator[Workers]
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield Workers(count, cluster.dashboard_link if _has_dashboard() else None, client)
+        yield Workers(count, cluster.dashboard_link if find_spec("bokeh") else None, client)
 
 
 def check_scheduler(scheduler: str) -> None:
@@ -150,11 +151,3 @@ def _connected(address: str) -> Client:
             f"no Dask scheduler answers at {address!r} ({type(error).__name__}); start one with "
             "`dask scheduler` or give --scheduler local"
         ) from error
-
-
-def _has_dashboard() -> bool:
-    try:
-        import bokeh  # noqa: F401
-    except ImportError:
-        return False
-    return True

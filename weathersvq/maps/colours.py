@@ -64,17 +64,27 @@ def even_colours(name: str) -> Colormap:
     Lightness grows linearly from one end to the other; that of a diverging map falls from the
     middle to both ends alike, so that neither sign looks the larger one.
     """
-    base = colormaps[name]
-    places = np.linspace(0.0, 1.0, 1025)
-    light = lightness(base(places))
+    table = np.asarray(colormaps[name](np.linspace(0.0, 1.0, 257)), np.float64)
     if name not in DIVERGING:
-        wanted = np.linspace(*np.maximum(light[[0, -1]], DARKEST), 256)
-        return ListedColormap(base(_where(wanted, light, places)), name=name)
-    middle = places.size // 2
-    wanted = np.linspace(max(light[0], light[-1], DARKEST), light[middle], 128)
-    below = _where(wanted, light[: middle + 1], places[: middle + 1])
-    above = _where(wanted[::-1], light[middle:], places[middle:])
-    return ListedColormap(base(np.concatenate([below, above])), name=name)
+        first, last = np.maximum(lightness(table[[0, -1]]), DARKEST)
+        return ListedColormap(_resampled(table, first, last, 256), name=name)
+    below, above = table[:129], table[128:]
+    dark = max(DARKEST, *lightness(table[[0, -1]]))
+    light = float(lightness(table[128]))
+    halves = [_resampled(below, dark, light, 128), _resampled(above, light, dark, 128)]
+    return ListedColormap(np.concatenate(halves), name=name)
+
+
+def _resampled(table: Float, first: float, last: float, size: int) -> Float:
+    """(size, 4) colours from one lightness to another in equal steps.
+
+    Args:
+        table: (n, 4) colours that only grow lighter, or only darker.
+    """
+    light, wanted = lightness(table), np.linspace(first, last, size)
+    if light[0] > light[-1]:
+        table, light = table[::-1], light[::-1]
+    return np.stack([np.interp(wanted, light, part) for part in table.T], axis=1)
 
 
 def lightness(colours: ArrayLike) -> Float:
@@ -90,13 +100,6 @@ def lightness(colours: ArrayLike) -> Float:
     dark = luminance <= (6 / 29) ** 3
     root = np.where(dark, luminance / (3 * (6 / 29) ** 2) + 4 / 29, np.cbrt(luminance))
     return np.asarray(116 * root - 16, np.float64)
-
-
-def _where(wanted: Float, light: Float, places: Float) -> Float:
-    """Places at which a map that only grows lighter, or only darker, has the wanted lightness."""
-    if light[0] > light[-1]:
-        light, places = light[::-1], places[::-1]
-    return np.asarray(np.interp(wanted, light, places), np.float64)
 
 
 def colours_of(fields: list[xr.DataArray], quantity: Variable) -> Colours:

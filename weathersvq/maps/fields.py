@@ -80,17 +80,22 @@ def select(
         wanted["init_time"] = np.datetime64(init).astype("datetime64[ns]")
     if lead is not None:
         wanted["lead_time"] = lead.astype("timedelta64[ns]")
-    if "level" in array.dims or level is not None:
+    if level is not None:
         wanted["level"] = level
+    elif "level" in array.dims:
+        held = ", ".join(map(str, array["level"].values))
+        raise InputError(
+            f"{name} is on levels ({held} hPa); choose one, as in {name}@{array['level'].values[0]}"
+        )
     for dim, value in wanted.items():
-        held = array[dim].values if dim in array.dims else np.array([])
-        if value not in held:
+        values = array[dim].values if dim in array.dims else np.array([])
+        if value not in values:
             raise InputError(
                 f"this forecast of {name} holds no {dim.replace('_', ' ')} {_told(value)}; it has "
                 + (
-                    ", ".join(map(_told, held)) or "none"
-                    if held.size <= 12
-                    else f"{held.size} from {_told(held[0])} to {_told(held[-1])}"
+                    ", ".join(map(_told, values)) or "none"
+                    if values.size <= 12
+                    else f"{values.size} from {_told(values[0])} to {_told(values[-1])}"
                 )
             )
     return array.sel(wanted)

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.quiver import Quiver
@@ -24,13 +25,14 @@ from weathersvq.variables import VARIABLES, Variable
 
 Float = NDArray[np.float64]
 Style = Literal["arrows", "streamlines"]
+STYLES: tuple[Style, ...] = get_args(Style)
 
 # Inches: between arrows, and the length of those of strong winds (the 95th percentile).
 ARROW_SPACING, STRONG_LENGTH = 0.18, 0.32
 REFERENCES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 DARK = "0.1"
 # Points across the map between which streamlines are followed, and matplotlib's density an inch.
-STREAM_POINTS, STREAM_DENSITY = 150, 0.28
+STREAM_POINTS, STREAM_DENSITY = 150, 0.32
 # Degrees over which a wind is followed to find its direction on the map.
 NUDGE = 1e-3
 
@@ -54,11 +56,7 @@ def wind_map(
     Raises:
         InputError: other dims, names that are no pair, another grid, another style.
     """
-    if style not in get_args(Style):
-        styles = get_args(Style)
-        raise InputError(
-            f"unknown style {style!r}{near_misses(style, styles)}; expected {' or '.join(styles)}"
-        )
+    style = check_style(style)
     quantity = _speed_of(u, v)
     u, v = with_dims(u), with_dims(v)
     same_places(u, v)
@@ -73,6 +71,20 @@ def wind_map(
     else:
         _add_streamlines(sheet, u.values, v.values)
     return sheet.figure
+
+
+def check_style(style: str) -> Style:
+    """One of the styles in which wind is drawn.
+
+    Raises:
+        InputError: another word.
+    """
+    for known in STYLES:
+        if style == known:
+            return known
+    raise InputError(
+        f"unknown style {style!r}{near_misses(style, STYLES)}; expected {' or '.join(STYLES)}"
+    )
 
 
 def _speed_of(u: xr.DataArray, v: xr.DataArray) -> Variable:
@@ -105,7 +117,8 @@ def on_paper(
         longitude, latitude, u, v: all of one shape; degrees, m s-1.
     """
     # Steps go towards the middle of the map, never over its edge or a pole.
-    east = np.where(_from_middle(frame, longitude) > 0, -NUDGE, NUDGE)
+    longitude = _turned(frame, longitude)
+    east = np.where(longitude > _middle(frame), -NUDGE, NUDGE)
     north = np.where(latitude > 0, -NUDGE, NUDGE)
     x, y = frame.points(longitude, latitude)
     east_x, east_y = frame.points(longitude + east, latitude)
@@ -119,10 +132,14 @@ def on_paper(
     return dx * scale, dy * scale
 
 
-def _from_middle(frame: Frame, longitude: Float) -> Float:
-    """Degrees east of the map's middle, -180..180."""
-    middle = (frame.reach[0] + frame.reach[1]) / 2
-    return np.mod(longitude - middle + 180, 360) - 180
+def _middle(frame: Frame) -> float:
+    return (frame.reach[0] + frame.reach[1]) / 2
+
+
+def _turned(frame: Frame, longitude: Float) -> Float:
+    """The same longitudes, from 180 degrees west of the map's middle to less than 180 east of it."""
+    west = _middle(frame) - 180
+    return west + np.mod(longitude - west, 360)
 
 
 def thinned(x: Float, y: Float, spacing: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -137,7 +154,9 @@ def thinned(x: Float, y: Float, spacing: float) -> tuple[NDArray[np.intp], NDArr
     def every(dx: Float, dy: Float, size: int) -> NDArray[np.intp]:
         # The median leaves out the one step over the map's edge.
         stride = max(1, math.ceil(spacing / float(np.median(np.hypot(dx, dy))) - 1e-6))
-        return np.arange((size - 1) % stride // 2, size, stride)
+        # Evenly, so that the last is no neighbour of the first, round the globe.
+        count = max(1, size // stride)
+        return ((np.arange(count) + 0.5) * size / count).astype(np.intp)
 
     rows, columns = [], []
     for row in every(np.diff(x, axis=0), np.diff(y, axis=0), x.shape[0]):
@@ -188,15 +207,16 @@ def _add_streamlines(sheet: Sheet, u: Float, v: Float) -> None:
     )))  # fmt: skip
     there &= (back < 1e-6 * (x1 - x0)) & (np.abs(latitude) < 90 - 2 * NUDGE)
     there &= (latitude > south) & (latitude < north)
-    there &= np.abs(_from_middle(frame, longitude)) < (east - west) / 2
+    there &= np.abs(_turned(frame, longitude) - _middle(frame)) < (east - west) / 2
     wind = [_between(field, grid, longitude, latitude) for field in (u, v)]
     there &= np.isfinite(wind[0] + wind[1])
     latitude = np.where(there, latitude, 0.0)
     across, along = (
         np.ma.masked_where(~there, part) for part in on_paper(frame, longitude, latitude, *wind)
     )
-    lines = axes.streamplot(
-        x, y, across, along, density=(STREAM_DENSITY * wide, STREAM_DENSITY * wide * frame.aspect),
+    # Not cartopy's own: it would interpolate once more, from points that are no grid.
+    lines = Axes.streamplot(
+        axes, x, y, across, along, density=(STREAM_DENSITY * wide, STREAM_DENSITY * wide * frame.aspect),
         linewidth=0.7, arrowsize=0.7, color=DARK, zorder=3,
     ).lines  # fmt: skip
     lines.set_path_effects([withStroke(linewidth=1.7, foreground="white", alpha=0.5)])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from weathersvq.atomic import atomic_path
 from weathersvq.data.workers import Workers
 from weathersvq.maps import save_figure
+from weathersvq.reproduce.figures import figures_csv
 from weathersvq.reproduce.report import write_report
 from weathersvq.reproduce.results import Finished
 from weathersvq.reproduce.runner import Outcome, do_runs, read_result
@@ -69,23 +67,22 @@ def reproduce(
     """
     runs = [run for each in tables for run in each.runs]
     failed = do_runs(runs, folder / "runs", workers, tell)
-    return [write_pages(each, folder, report_to) for each in tables], failed
+    target = report_to or folder
+    return [write_pages(each, finished_of(each.runs, folder), target) for each in tables], failed
 
 
 def write_pages(
-    wanted: Wanted, folder: Path, report_to: Path | None = None, whole: bool = True
+    wanted: Wanted, finished: Sequence[Finished], target: Path, whole: bool = True
 ) -> Pages:
     """The report of the runs that have a result; see `reproduce`.
 
     Args:
         wanted: the table.
-        folder: of runs.
-        report_to: folder of the report; that of the runs if None.
+        finished: its runs with a result.
+        target: folder of the report.
         whole: with the HTML page and the table of figures; otherwise Markdown and pictures alone.
     """
-    finished = finished_of(wanted.runs, folder)
     report = write_report(wanted.name, wanted.table, wanted.scale, wanted.runs, finished)
-    target = report_to or folder
     target.mkdir(parents=True, exist_ok=True)
     stem = f"{wanted.name}_{wanted.scale}"
     for file, figure in report.pictures.items():
@@ -109,50 +106,3 @@ def finished_of(runs: Sequence[Run], folder: Path) -> list[Finished]:
         for run in runs
         if (result := read_result(own := folder / "runs" / run.folder_name)) is not None
     ]
-
-
-def figures_csv(finished: Sequence[Finished]) -> str:
-    """Every figure of every run: one row a run, lead and channel.
-
-    The run's name is the hash of its config; errors are in physical units, unweighted.
-    """
-    rows = list(_figure_rows(finished))
-    text = io.StringIO()
-    if rows:
-        columns = dict.fromkeys(key for row in rows for key in row)
-        writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue()
-
-
-def _figure_rows(finished: Sequence[Finished]) -> Iterator[dict[str, Any]]:
-    for each in finished:
-        result = each.result
-        about = {
-            "run": result["name"],
-            "study": each.run.study,
-            **each.run.values,
-            "seed": each.run.seed,
-            "version": result["version"],
-            "device": result["device"],
-            "parameters": result["parameters"],
-            "training_seconds": result["training_seconds"],
-            "peak_memory_mib": result["peak_memory_mib"],
-            "best_epoch": result["scores"].get("best_epoch"),
-            **result["codebook"],
-        }
-        for position, lead in enumerate(result["targets"]):
-            frames = {
-                f"frame_{metric}": values[position]
-                for metric, values in result["frames"].get("model", {}).items()
-            }
-            for place, (channel, unit) in enumerate(
-                zip(result["channels"], result["units"], strict=True)
-            ):
-                errors = {
-                    name: by_lead[position][place] for name, by_lead in result["errors"].items()
-                }
-                yield {
-                    **about, "lead_steps": lead, "channel": channel, "unit": unit, **errors, **frames
-                }  # fmt: skip

@@ -1,15 +1,13 @@
-"""Maps: offline coastlines, cells where they belong, symmetric error colours, honest titles."""
+"""Maps: cells where they belong, shared and symmetric colours, honest titles."""
 
 from __future__ import annotations
 
-import socket
+from collections.abc import Callable
 from pathlib import Path
 
-import cartopy
 import numpy as np
 import pytest
 import xarray as xr
-from cartopy.io import shapereader
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
@@ -18,33 +16,17 @@ from weathersvq.errors import InputError
 from weathersvq.grid import GLOBAL_5625, Grid
 from weathersvq.maps import (
     SIMULATED_NOTE,
-    coastline_file,
-    colours_of,
     draw_map,
-    error_colours,
     error_map,
     forecast_map,
-    frame_of,
-    pretty_units,
+    picture_beside,
     save_figure,
-    unrolled,
 )
-from weathersvq.variables import variable
+from weathersvq.variables import Channel
 
+Texts = Callable[[Figure], str]
 BRITAIN = Grid(np.arange(50, 58.25, 0.25), np.arange(-10, 2.25, 0.25))
 INIT = np.datetime64("2017-01-01T06", "ns")
-
-
-@pytest.fixture(autouse=True)
-def no_network_and_no_downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine without a network, whose cartopy has never downloaded anything."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a map asked for the network")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setitem(cartopy.config, "data_dir", tmp_path)
-    monkeypatch.setitem(cartopy.config, "pre_existing_data_dir", tmp_path)
 
 
 def make_forecast(grid: Grid, name: str = "t2m", simulated: str = "false") -> xr.Dataset:
@@ -66,41 +48,10 @@ def make_forecast(grid: Grid, name: str = "t2m", simulated: str = "false") -> xr
     )
 
 
-def texts(figure: Figure) -> str:
-    """Everything written on a figure."""
-    figure.canvas.draw()
-    parts = [text.get_text() for text in figure.texts]
-    if figure._suptitle is not None:
-        parts.append(figure._suptitle.get_text())
-    for axes in figure.axes:
-        parts += [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()]
-    return " | ".join(parts)
-
-
 def pixels(figure: Figure) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
-
-
-def test_the_bundled_coastline_has_no_lines_across_the_map() -> None:
-    path = coastline_file("110m")
-    assert path is not None
-    lines = [np.asarray(line.coords) for shape in shapereader.Reader(str(path)).geometries()
-             for line in getattr(shape, "geoms", [shape])]  # fmt: skip
-    assert len(lines) > 100
-    for line in lines:
-        assert np.abs(np.diff(line[:, 0])).max() < 180
-        assert line[:, 1].min() > -86  # the ice shelves end at 85.61 S
-        on_the_date_line = np.isclose(np.abs(line[:, 0]), 180)
-        assert not (on_the_date_line[1:] & on_the_date_line[:-1]).any()
-    # Africa's west coast at Dakar (14.7 N, 17.5 W) is there to within 110m accuracy.
-    points = np.concatenate(lines)
-    assert np.hypot(points[:, 0] + 17.5, points[:, 1] - 14.7).min() < 1.0
-
-
-def test_missing_finer_coastlines_are_never_fetched() -> None:
-    assert coastline_file("10m") is None
 
 
 def test_a_global_map_has_no_seam_and_no_hole() -> None:
@@ -130,22 +81,7 @@ def test_a_global_map_has_no_seam_and_no_hole() -> None:
     assert np.abs(column - colour).max() < 60
 
 
-def test_columns_are_unrolled_by_hand() -> None:
-    # Columns centred on 0, 90, 180, 270; the cut at 180 W runs through the one centred on 180.
-    grid = Grid([-45.0, 45.0], [0.0, 90.0, 180.0, 270.0])
-    edges, values = unrolled(np.array([[0.0, 1, 2, 3], [4, 5, 6, 7]]), grid, west=-180.0)
-    np.testing.assert_allclose(edges, [-180, -135, -45, 45, 135, 180])
-    np.testing.assert_allclose(values, [[2, 3, 0, 1, 2], [6, 7, 4, 5, 6]])
-
-
-def test_frames_fit_their_grids() -> None:
-    assert frame_of(GLOBAL_5625).outline is None
-    frame = frame_of(BRITAIN)
-    assert frame.reach == (-10.125, 2.125, 49.875, 58.125)
-    assert 1 < frame.aspect < 2.5  # 8 degrees of latitude by 12 of longitude at 54 N
-
-
-def test_titles_say_what_when_and_in_which_units() -> None:
+def test_titles_say_what_when_and_in_which_units(texts: Texts) -> None:
     forecast = make_forecast(GLOBAL_5625, simulated="true")
     text = texts(forecast_map(forecast, "t2m", INIT, np.timedelta64(12, "h")))
     assert "2 metre temperature (K)" in text
@@ -158,7 +94,7 @@ def test_titles_say_what_when_and_in_which_units() -> None:
 
 
 @pytest.mark.parametrize("grid", [GLOBAL_5625, BRITAIN], ids=["global", "regional"])
-def test_error_maps(grid: Grid, tmp_path: Path) -> None:
+def test_error_maps(grid: Grid, tmp_path: Path, texts: Texts) -> None:
     forecast = make_forecast(grid)
     figure = error_map(forecast, "t2m", INIT, np.timedelta64(1, "h"))
     text = texts(figure)
@@ -173,20 +109,6 @@ def test_error_maps(grid: Grid, tmp_path: Path) -> None:
     assert maps[2].norm.vmin == -maps[2].norm.vmax
     path = save_figure(figure, tmp_path / "maps" / "error.png")
     assert path.read_bytes().startswith(b"\x89PNG")
-
-
-def test_colours() -> None:
-    def field(values: list[float]) -> xr.DataArray:
-        return xr.DataArray(values)
-
-    wind = colours_of([field([-3.0, 10.0])], variable("u10"))
-    assert wind.low == -wind.high
-    assert (colours_of([field([40.0])], variable("r")).low, wind.name) != (0.0, "plasma")
-    assert colours_of([field([40.0])], variable("r")).high == 100
-    error = error_colours(field([*np.linspace(-1, 1, 1000), 50.0]))
-    assert -error.low == error.high < 2, "one wild cell must not bleach the map"
-    assert error.extend == "both"
-    assert pretty_units("m s-1") == "m s⁻¹"
 
 
 @pytest.mark.parametrize(
@@ -206,3 +128,28 @@ def test_no_truth_no_error_map() -> None:
     forecast = make_forecast(BRITAIN)[["t2m"]]
     with pytest.raises(InputError, match="no truth for t2m"):
         error_map(forecast, "t2m", INIT, np.timedelta64(1, "h"))
+
+
+def test_no_error_where_the_truth_is_unknown() -> None:
+    forecast = make_forecast(BRITAIN)
+    forecast["t2m_truth"] = forecast["t2m_truth"].where(forecast.lead_time < forecast.lead_time[1])
+    error_map(forecast, "t2m", INIT, np.timedelta64(1, "h"))
+    with pytest.raises(InputError, match="truth for t2m is not known"):
+        error_map(forecast, "t2m", INIT, np.timedelta64(12, "h"))
+
+
+def test_an_error_by_its_name_is_drawn_around_zero(texts: Texts) -> None:
+    error = make_forecast(BRITAIN)["t2m_error"].isel(init_time=0, lead_time=0)
+    figure = draw_map(error)
+    mesh = next(c for c in figure.axes[0].collections if isinstance(c, QuadMesh))
+    assert mesh.norm.vmin == -mesh.norm.vmax
+    assert "forecast minus truth (K)" in texts(figure)
+
+
+def test_where_pictures_go(tmp_path: Path) -> None:
+    assert picture_beside(Path("a/week.zarr"), None, "wind") == Path("a/week_wind.png")
+    assert picture_beside(Path("a/week.nc"), Channel("t", 850), "animation", ".gif") == Path(
+        "a/week_t850_animation.gif"
+    )
+    with pytest.raises(InputError, match=r"picture 'a.jpg' ends in '.jpg'; expected .png or"):
+        save_figure(Figure(), "a.jpg")
