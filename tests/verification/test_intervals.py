@@ -51,41 +51,42 @@ def drawn(sums: xr.DataArray, seed: int = 0) -> Blocks:
     return draw_blocks(sums["init_time"].values, 12 * HOUR, seed)
 
 
-def test_blocks_reach_over_two_days_and_over_the_longest_forecast() -> None:
+def test_blocks_reach_over_five_days_and_over_the_longest_forecast() -> None:
     hourly = START + np.arange(100) * HOUR
-    assert block_length(hourly, 12 * HOUR) == 48
-    assert block_length(hourly, 72 * HOUR) == 72
-    assert block_length(hourly[::6], 12 * HOUR) == 8
-    assert block_length(hourly[::5], 12 * HOUR) == 10  # 9.6 would not reach
+    assert block_length(hourly, 12 * HOUR) == 120
+    assert block_length(hourly, 240 * HOUR) == 240
+    assert block_length(hourly, 121 * HOUR) == 144  # whole days
+    assert block_length(hourly[::6], 12 * HOUR) == 20
+    assert block_length(hourly[::7], 12 * HOUR) == 18  # 17.1 would not reach
     # The cube root of their number where they lie far apart.
     assert block_length(START + np.arange(1000) * 5 * DAY, 12 * HOUR) == 10
     assert block_length(hourly[:1], 12 * HOUR) == 1
 
 
 def test_too_few_cases_are_said_and_nothing_is_drawn() -> None:
-    few = draw_blocks(START + np.arange(383) * HOUR, 12 * HOUR)
+    few = draw_blocks(START + np.arange(959) * HOUR, 12 * HOUR)
     assert few.counts is None
     assert few.reason == (
-        "no intervals: 383 initial times are fewer than the 384 that a block bootstrap needs here "
-        "(8 blocks of 48)"
+        "no intervals: 959 initial times are fewer than the 960 that a block bootstrap needs here "
+        "(8 blocks of 120)"
     )
-    enough = draw_blocks(START + np.arange(384) * HOUR, 12 * HOUR)
+    enough = draw_blocks(START + np.arange(960) * HOUR, 12 * HOUR)
     assert enough.counts is not None
     assert enough.reason == ""
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(64, 200), st.integers(0, 1000))
+@given(st.integers(160, 300), st.integers(0, 1000))
 def test_every_draw_is_of_whole_blocks(count: int, seed: int) -> None:
     blocks = draw_blocks(START + np.arange(count) * 6 * HOUR, 12 * HOUR, seed, draws=20)
-    assert blocks.length == 8
+    assert blocks.length == 20
     assert blocks.counts is not None
     assert (blocks.counts.sum(axis=1) == count).all()
     again = draw_blocks(START + np.arange(count) * 6 * HOUR, 12 * HOUR, seed, draws=20)
     np.testing.assert_array_equal(blocks.counts, again.counts)
     # Whole blocks and at most one that is cut: so many times the count goes up by what begins.
     rises = np.diff(blocks.counts, axis=1, prepend=0)
-    assert (rises.clip(min=0).sum(axis=1) <= -(-count // 8)).all()
+    assert (rises.clip(min=0).sum(axis=1) <= -(-count // 20)).all()
 
 
 def test_independent_errors_have_the_textbook_interval() -> None:
@@ -165,6 +166,22 @@ class TestPairs:
         apart = (high - low).sel(metric="rmse", forecast="a").item()
         assert found["high"] < 0
         assert found["high"] - found["low"] < 0.1 * apart
+
+    def test_what_depends_on_the_hour_alone_is_no_chance(self) -> None:
+        # One is better by 1 K2 at noon and as much worse at midnight, but for a little at random.
+        random = np.random.default_rng(6)
+        sums = sums_of(a=np.tile([2.0, 1.0], 200), b=np.tile([1.0, 2.0], 200))
+        inits = (START + 12 * np.arange(400) * HOUR).astype("datetime64[ns]")
+        sums = sums.assign_coords(init_time=inits)
+        sums.loc[{"sum": "squared_error", "forecast": "b"}] += random.normal(0.02, 0.1, 400)[
+            :, None, None, None
+        ]
+        found = compare(sums.isel(region=0, drop=True), drawn(sums), ("a", "b"))
+        # The standard error of 400 differences of 0.1 is 0.005: four of them are plain to see, which
+        # the hours, of a standard deviation of 3, would drown.
+        assert drawn(sums).length == 10
+        assert float(found["p_value"].item()) < 0.001
+        assert float(found["low"].item()) > 0
 
     def test_swapped_is_the_other_sign(self) -> None:
         random = np.random.default_rng(2)

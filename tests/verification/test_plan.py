@@ -237,7 +237,7 @@ class TestRefused:
 def test_fewer_cases_than_a_bootstrap_needs(run: Run, good: Path, source: Path) -> None:
     code, out, error = run("evaluate", good, "--source", source, "--out", "scores.nc")
     assert (code, error) == (0, "")
-    assert "no intervals: 48 initial times are fewer than the 96 that a block bootstrap" in out
+    assert "no intervals: 48 initial times are fewer than the 240 that a block bootstrap" in out
     assert " to " not in out.split("no intervals")[0], "no interval is printed"
     with xr.open_dataset("scores.nc", decode_timedelta=True) as dataset:
         assert set(dataset.data_vars) == {"t2m", "u10", "t2m_power", "u10_power"}

@@ -72,6 +72,8 @@ def test_a_regional_grid_has_what_reaches_into_it() -> None:
     regions = find_regions(BRITAIN)
     # All of it is north of the tropics: that would say nothing.
     assert regions.names == ("domain", "land", "sea")
+    america = Grid(np.arange(15, 76, 2.5), np.arange(200, 331, 2.5))
+    assert find_regions(america).names == ("domain", "tropics", "extratropics", "land", "sea")
     land = regions.cells[:, 1].reshape(BRITAIN.shape)
     assert land[at(BRITAIN, 52, -1)] == 1, "the Midlands"
     assert land[at(BRITAIN, 50, -7)] == 0, "south-west of Cornwall"

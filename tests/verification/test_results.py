@@ -88,10 +88,10 @@ def test_scores_over_all_leads_are_roots_of_means(results: Results) -> None:
 
 
 def test_intervals_hold_the_scores(results: Results) -> None:
-    # 48 initial times, four hours apart: four blocks of two days are too few.
+    # 48 initial times, four hours apart: eight days, not eight blocks of five.
     assert results.ends is None
-    assert results.blocks.length == 12
-    assert "48 initial times are fewer than the 96" in results.blocks.reason
+    assert results.blocks.length == 30
+    assert "48 initial times are fewer than the 240" in results.blocks.reason
     dataset = results.dataset()
     assert set(dataset.data_vars) == {"t2m", "u10", "t2m_power", "u10_power"}
     assert dataset.attrs["intervals"] == results.blocks.reason

@@ -121,8 +121,8 @@ class _Report:
                 f"## Is {other} better than {first}?", "",
                 f"RMSE of {other} minus that of {first} over the {self.whole}, on the same initial "
                 "times: below zero means that it is better. Interval: block bootstrap, both drawn "
-                "together; p: test of Diebold and Mariano (Hering and Genton's form) on squared "
-                "errors by initial time, two-sided, for each row by itself.",
+                "together; p: test of Diebold and Mariano (Hering and Genton's form) on daily means of "
+                "squared errors, two-sided, for each row by itself.",
             )  # fmt: skip
             rows = []
             for channel in self.plan.channels:
