@@ -71,6 +71,10 @@ class _Report:
     def add(self, *lines: str) -> None:
         self.page.lines += [*lines, ""]
 
+    def heading(self, channel: Channel) -> None:
+        if len(self.plan.channels) > 1:
+            self.add(f"### {_title(channel)}")
+
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table without the columns that are empty throughout."""
         kept = [place for place, _ in enumerate(header) if any(row[place] for row in rows)]
@@ -102,11 +106,13 @@ class _Report:
 
     def in_short(self) -> None:
         self.add("## In short", "", f"At {self.last} over the {self.whole}:")
+        # An interval for each score would not fit on a page.
+        skill = "skill_persistence"
         rows = []
         for channel in self.plan.channels:
             for name in self.models:
                 cells = [
-                    self.value(channel, name, metric, -1)
+                    self.value(channel, name, metric, -1, ends=metric in ("rmse", skill))
                     for metric in ("rmse", "skill_persistence", "skill_climatology", "acc", "bias")
                 ]
                 rows.append([_title(channel), name, *cells])
@@ -142,7 +148,7 @@ class _Report:
         self.add("## Scores by lead", "", f"Over the {self.whole}. Bands and brackets: intervals.")
         for channel in self.plan.channels:
             units = channel.variable.units
-            self.add(f"### {_title(channel)}")
+            self.heading(channel)
             skill = "acc" if "climatology" in self.plan.forecasts else "skill_persistence"
             self.show(
                 (f"{channel}_rmse", f"RMSE of {_title(channel)} by lead",
@@ -191,7 +197,7 @@ class _Report:
                 for name in self.models
                 for metric in ("bias", "acc", "skill_persistence")
             ]
-            self.add(f"### {_title(channel)}")
+            self.heading(channel)
             self.table(("region", *header), rows)
 
     def by_season_and_hour(self) -> None:
@@ -280,7 +286,7 @@ class _Report:
                len(self.models) > 1 else "."),
         )  # fmt: skip
         for channel in self.plan.channels:
-            self.add(f"### {_title(channel)}")
+            self.heading(channel)
             for row in score_maps(self.results, channel):
                 self.show(*row)
 
@@ -293,7 +299,7 @@ class _Report:
         )  # fmt: skip
         rmse = self.results.rmse_by_init()
         for place, channel in enumerate(self.plan.channels):
-            self.add(f"### {_title(channel)}")
+            self.heading(channel)
             unit = _unit(channel.variable.units)
             for kind, cases in (
                 ("Best", self.results.tally.best),
