@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from weathersvq.bundled import bundled_model
+from weathersvq.data.climatology import climatology_sums, merge_sums, solve_climatology
 from weathersvq.data.sources import open_source
 from weathersvq.data.windows import Period
 from weathersvq.errors import InputError
@@ -68,6 +69,31 @@ class TestCommon:
         plan = make_plan([str(good)], source=str(source), var="u10", lead="2h")
         assert [str(channel) for channel in plan.channels] == ["u10"]
         assert (plan.leads / HOUR).tolist() == [1, 2]
+
+    def test_a_stored_climatology_serves_as_well_as_a_fitted_one(
+        self, good: Path, source: Path, wave: xr.Dataset, tmp_path: Path
+    ) -> None:
+        store = tmp_path / "prepared.zarr"
+        wave.to_zarr(store, zarr_format=2, consolidated=True)
+        # As the tasks of `prepare` make it, day by day.
+        training = wave.sel(time=slice("2016-12-28", "2017-01-01"))
+        days = (training.isel(time=slice(start, start + 24)) for start in range(0, 120, 24))
+        sums = merge_sums(climatology_sums(day, harmonics=0) for day in days)
+        marked = solve_climatology(sums, wave).assign(t2m=lambda c: c.t2m + np.float32(1))
+        marked.to_zarr(store, group="climatology", mode="a", zarr_format=2, consolidated=False)
+
+        def fitted(path: Path, period: str) -> xr.Dataset:
+            found = make_plan([str(good)], source=str(path), climatology=period).climatology
+            assert found is not None
+            return found
+
+        period = "2016-12-28/2017-01-01"
+        stored, own = fitted(store, period), fitted(source, period)
+        # The degree shows that it is the stored one; else they are the same.
+        xr.testing.assert_allclose(stored.u10, own.u10, rtol=1e-6, atol=1e-6)
+        xr.testing.assert_allclose(stored.t2m - 1, own.t2m, rtol=1e-6)
+        assert stored.attrs == own.attrs
+        assert fitted(store, "2016-12-29/2017-01-01").attrs != stored.attrs
 
     def test_without_a_period_it_is_what_the_stored_forecasts_cover(
         self, make_forecast: MakeForecast, source: Path
