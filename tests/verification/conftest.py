@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,17 @@ def results(good: Path, bad: Path, source: Path) -> Results:
         [f"good={good}", f"bad={bad}"], source=str(source), climatology="2016-12-28/2016-12-31"
     )
     return Results(plan, evaluate(plan))
+
+
+@pytest.fixture(scope="session")
+def spread(results: Results) -> Results:
+    """The same as if the initial times were two days apart: enough blocks for intervals."""
+    inits = results.tally.inits[0] + np.arange(48) * np.timedelta64(172800, "s")
+    best, worst = (
+        tuple(case and replace(case, init=inits[0]) for case in cases)
+        for cases in (results.tally.best, results.tally.worst)
+    )
+    return Results(results.plan, replace(results.tally, inits=inits, best=best, worst=worst))
 
 
 @pytest.fixture

@@ -97,13 +97,6 @@ def test_intervals_hold_the_scores(results: Results) -> None:
     assert dataset.attrs["intervals"] == results.blocks.reason
 
 
-@pytest.fixture(scope="module")
-def spread(results: Results) -> Results:
-    """The same as if the initial times were two days apart: enough blocks for intervals."""
-    inits = results.tally.inits[0] + np.arange(48) * 48 * np.timedelta64(3600, "s")
-    return Results(results.plan, replace(results.tally, inits=inits))
-
-
 def test_intervals_in_the_dataset(spread: Results) -> None:
     dataset = spread.dataset()
     scores = dataset["t2m"]
