@@ -8,6 +8,7 @@ reports that docs/evaluating.md names. Needs the files that configs/examples/*.y
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,10 @@ def main(
     for example in EXAMPLES:
         data = runs[example.name, "svq", 1].experiment().fields
         models = [f"{NAMES[kind]}={runs[example.name, kind, 1].model}" for kind in NAMES]
-        write(make_plan(models, source=str(data.source), period=data.test), example.name)
+        plan = make_plan(models, source=str(data.source), period=data.test)
+        titled = plan.source_attributes | {"title": example.title}
+        notes = (*plan.notes, example.credit)
+        write(replace(plan, source_attributes=titled, notes=notes), example.name)
 
 
 def write(plan: Plan, name: str) -> None:
