@@ -75,16 +75,7 @@ def main(
     ] = False,
 ) -> None:
     """Train, evaluate on the test period, report."""
-    runs = {
-        (example.name, kind, seed): Variant(
-            example.config,
-            (f"name={example.name}_{kind}_{seed}", f"seed={seed}", *changes),
-            RUNS / f"{example.name}_{kind}_{seed}",
-        )
-        for example in EXAMPLES
-        for seed in range(1, seeds + 1)
-        for kind, changes in CHANGES.items()
-    }
+    runs = example_runs(seeds)
     if not report_only:
         train_all(list(runs.values()), jobs)
     lines = [
@@ -103,6 +94,20 @@ def main(
     with atomic_path(page) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     console.print(f"wrote {page}")
+
+
+def example_runs(seeds: int) -> dict[tuple[str, str, int], Variant]:
+    """Runs by example, kind and seed."""
+    return {
+        (example.name, kind, seed): Variant(
+            example.config,
+            (f"name={example.name}_{kind}_{seed}", f"seed={seed}", *changes),
+            RUNS / f"{example.name}_{kind}_{seed}",
+        )
+        for example in EXAMPLES
+        for seed in range(1, seeds + 1)
+        for kind, changes in CHANGES.items()
+    }
 
 
 def report(example: Example, runs: dict[tuple[str, int], Variant]) -> list[str]:

@@ -44,7 +44,7 @@ def travelling_wave(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_wave() -> Callable[..., xr.Dataset]:
     return travelling_wave
 

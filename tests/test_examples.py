@@ -9,12 +9,14 @@ import pytest
 
 from weathersvq.checkpoint import load_checkpoint
 from weathersvq.config import load_experiment
-from weathersvq.evaluate import evaluate, evaluation_inits, training_climatology
 from weathersvq.forecasting.job import forecast
 from weathersvq.maps import error_map
 from weathersvq.output import read_forecast, write_forecast
 from weathersvq.series import FieldSeries
 from weathersvq.training.train import train
+from weathersvq.verification.evaluation import evaluate
+from weathersvq.verification.plan import make_plan
+from weathersvq.verification.results import Results
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,12 +38,16 @@ def test_from_file_to_map(name: str, tmp_path: Path) -> None:
             "train.epochs=2", "train.warmup_epochs=0", "train.precision=fp32",
         ],
     )  # fmt: skip
-    checkpoint = load_checkpoint(train(experiment, tmp_path / "run", progress=False))
+    model = train(experiment, tmp_path / "run", progress=False)
+    checkpoint = load_checkpoint(model)
     dataset = FieldSeries(experiment.data).dataset
-    inits = evaluation_inits(checkpoint, dataset, experiment.data.period("test"), 30)
+    plan = make_plan([f"model={model}"], source=str(source), limit=20)
+    # A single March has no annual course, sixteen months allow two waves.
+    waves = {"era5_uk_t2m": "mean by hour of day", "ncep_namerica_t": "2 annual harmonics"}[name]
+    assert waves in plan.climatology_period
+    inits = plan.inits
     channel = experiment.data.channels[0]
-    scores = evaluate(checkpoint, dataset, inits, training_climatology(checkpoint, dataset, 0))
-    rmse = scores[channel].sel(metric="rmse")
+    rmse = Results(plan, evaluate(plan)).scores(("lead",)).sel(metric="rmse", channel=channel)
     # Persistence can be computed by hand.
     lead = rmse["lead_time"][0]
     field = dataset[channel].load()

@@ -69,8 +69,10 @@ def _unit(units: str) -> str:
 
 
 def print_evaluation(console: Console, results: Results) -> None:
-    """For each variable, by lead over the whole grid: RMSE of everything with its interval, and the
-    other scores of the models."""
+    """For each variable, by lead over the whole grid: RMSE of everything, that of the models with its
+    interval, and their other scores."""
+    from weathersvq.verification.sums import BASELINES
+
     plan = results.plan
     whole = plan.regions.names[0]
     for channel in plan.channels:
@@ -87,29 +89,30 @@ def print_evaluation(console: Console, results: Results) -> None:
         )
         table.add_column("lead \\[h]", justify="right")
         for name in plan.forecasts:
-            table.add_column(f"{name} RMSE", justify="right")
-        others = {"bias": "bias"} | ({} if plan.climatology is None else {"acc": "ACC"})
+            table.add_column(f"{name} RMSE", justify="right", overflow="fold")
+        others = [("bias", "bias", "+.2g")]
+        if plan.climatology is not None:
+            others.append(("acc", "ACC", ".3f"))
         for contestant in plan.contestants:
-            for title in others.values():
-                table.add_column(f"{contestant.name} {title}", justify="right")
+            for _, title, _ in others:
+                table.add_column(f"{contestant.name} {title}", justify="right", overflow="fold")
         for place, lead in enumerate(results.plan.leads):
             row = scores.isel(lead_time=place)
             cells = [f"{lead.astype(int) / 3600:g}"]
             for name in plan.forecasts:
                 one = row.sel(forecast=name, metric="rmse")
                 text = f"{float(one):.4g}"
-                if ends is not None:
+                if ends is not None and name not in BASELINES:
                     low, high = (
                         float(end.isel(lead_time=place).sel(forecast=name, metric="rmse"))
                         for end in ends
                     )
-                    text += f" ({low:.4g} to {high:.4g})"
+                    text += f"\n({low:.4g} to {high:.4g})"
                 cells.append(text)
             for contestant in plan.contestants:
                 one = row.sel(forecast=contestant.name)
-                for metric in others:
-                    sign = "+" if metric == "bias" else ""
-                    cells.append(f"{float(one.sel(metric=metric)):{sign}.3g}")
+                for metric, _, form in others:
+                    cells.append(format(float(one.sel(metric=metric)), form))
             table.add_row(*cells)
         console.print(table)
     for note in (*plan.notes, *filter(None, [results.blocks.reason])):

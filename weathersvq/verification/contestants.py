@@ -145,7 +145,7 @@ class Trained(Contestant):
         checkpoint = self.checkpoint
         experiment, trained = checkpoint.experiment, checkpoint.training_data
         data = experiment.fields
-        model = experiment.model.model_dump(exclude_defaults=True)
+        model = experiment.model.model_dump()
         digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
         parameters = sum(p.numel() for p in checkpoint.build().parameters())
         scores = {k: v for k, v in checkpoint.scores.items() if not k.startswith("test")}

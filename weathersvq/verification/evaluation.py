@@ -164,7 +164,11 @@ class _Truth:
         self.frames = RollingFrames(stack_channels(dataset, plan.channels))
 
     def __call__(self, inits: Times) -> tuple[Fields, Fields]:
-        """(n, C, H, W) at the initial times, (n, L, C, H, W) after them, NaN where not known."""
+        """(n, C, H, W) at the initial times, (n, L, C, H, W) after them, NaN where not known.
+
+        Where the initial state is not known the truth counts as unknown, too: there is no
+        persistence, and all forecasts are scored over the same cells.
+        """
         wanted = np.concatenate([inits[:, None], inits[:, None] + self.leads], axis=1)
         place = np.clip(np.searchsorted(self.times, wanted), 0, self.times.size - 1)
         known = (self.times[place] == wanted) & self.good[place]
@@ -172,7 +176,9 @@ class _Truth:
         frames = self.frames(needed)
         fields = np.full((*wanted.shape, *frames.shape[1:]), np.nan, np.float32)
         fields[known] = frames[inverse]
-        return fields[:, 0], fields[:, 1:]
+        initial, truth = fields[:, 0], fields[:, 1:]
+        truth[np.broadcast_to(np.isnan(initial)[:, None], truth.shape)] = np.nan
+        return initial, truth
 
 
 def tally(

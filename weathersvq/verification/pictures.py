@@ -15,6 +15,7 @@ from weathersvq.verification.results import Results
 from weathersvq.verification.sums import BASELINES, metric_units
 
 DOTS_PER_INCH = 80
+MOST_TICKS = 12
 
 # Told apart by the colour-blind, too (Okabe and Ito, 2008); baselines and the truth are grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -52,7 +53,7 @@ def curves_by_lead(results: Results, channel: Channel, metric: str = "rmse") -> 
             low, high = (end.sel(forecast=name).values for end in ends)
             axes.fill_between(hours(one), low, high, color=_colour(name, results), alpha=0.2, lw=0)
     units = metric_units(metric, channel.variable.units)
-    axes.set_xlabel("lead [h]")
+    _lead_axis(axes, hours(scores))
     axes.set_ylabel(_label(TITLES[metric], units))
     if metric == "rmse":
         axes.set_ylim(bottom=0)
@@ -119,10 +120,17 @@ def growth(results: Results) -> Figure:
             color=COLOURS[number % len(COLOURS)], linestyle=("-", "--", ":")[number // 6 % 3],
         )  # fmt: skip
     axes.axhline(1.0, color="0.1", linewidth=0.8)
-    axes.set_xlabel("lead [h]")
+    _lead_axis(axes, hours(share))
     axes.set_ylabel("RMSE over that of climatology")
     axes.set_ylim(bottom=0)
     return _finished(figure, axes, None)
+
+
+def _lead_axis(axes: Axes, leads: list[float]) -> None:
+    """Ticks at parts or multiples of a day, no more than fit."""
+    step = next(s for s in (1, 2, 3, 6, 12, 24, 48, 120, 240, 8760) if leads[-1] / s <= MOST_TICKS)
+    axes.set_xticks(np.arange(step * np.ceil(leads[0] / step), leads[-1] + 1e-6, step))
+    axes.set_xlabel("lead [h]")
 
 
 def _frame() -> tuple[Figure, Axes]:

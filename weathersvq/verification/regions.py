@@ -77,8 +77,8 @@ def find_regions(grid: Grid, wanted: Sequence[str] = ()) -> Regions:
     else:
         for name, make in NAMED.items():
             cells = make(grid)
-            # One that is empty or everything says nothing of a regional grid.
-            if cells.any() and not cells.all():
+            # One that is empty, or the same as another, says nothing of a regional grid.
+            if cells.any() and not any(np.array_equal(cells, other) for other in found.values()):
                 found[name] = cells
     area = grid.cell_areas()
     members = np.stack([each.ravel() for each in found.values()], axis=1).astype(np.float64)

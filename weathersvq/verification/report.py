@@ -18,6 +18,17 @@ from weathersvq.verification.maps import case_maps, score_maps
 from weathersvq.verification.pictures import TITLES, hours
 from weathersvq.verification.results import Results
 from weathersvq.verification.sums import BASELINES, METRICS, metric_units
+from weathersvq.verification.words import (
+    after_number,
+    doubling,
+    four_digits,
+    in_brackets,
+    interval,
+    listed,
+    minute,
+    sentence,
+    title_of,
+)
 
 # Colours of a picture: a byte a dot.
 PALETTE = 256
@@ -38,7 +49,7 @@ def make_report(results: Results, stem: str = "report") -> Page:
         stem: of the names of its pictures.
     """
     plan = results.plan
-    title = f"Verification of {_listed([each.name for each in plan.contestants])}"
+    title = f"Verification of {listed([each.name for each in plan.contestants])}"
     page = Page(title, [f"# {title}", ""], palette=PALETTE)
     report = _Report(page, results, stem)
     report.opening()
@@ -71,6 +82,10 @@ class _Report:
     def add(self, *lines: str) -> None:
         self.page.lines += [*lines, ""]
 
+    def heading(self, channel: Channel) -> None:
+        if len(self.plan.channels) > 1:
+            self.add(f"### {title_of(channel)}")
+
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table without the columns that are empty throughout."""
         kept = [place for place, _ in enumerate(header) if any(row[place] for row in rows)]
@@ -92,24 +107,26 @@ class _Report:
         plan, inits = self.plan, self.results.tally.inits
         title = plan.source_attributes.get("title") or plan.source
         self.add(
-            f"{inits.size} initial times from {_minute(inits[0])} to {_minute(inits[-1])} UTC, leads "
+            f"{inits.size} initial times from {minute(inits[0])} to {minute(inits[-1])} UTC, leads "
             f"up to {self.last}; truth: {title}. Whole forecasts lie in {plan.period}. Scores are "
             "area-weighted means in physical units over the initial times, unless they say otherwise."
         )
         notes = [SIMULATED] if plan.simulated else []
-        for note in (*notes, *plan.notes, *filter(None, [_sentence(self.results.blocks.reason)])):
+        for note in (*notes, *plan.notes, *filter(None, [sentence(self.results.blocks.reason)])):
             self.add(f"> {note}")
 
     def in_short(self) -> None:
         self.add("## In short", "", f"At {self.last} over the {self.whole}:")
+        # An interval for each score would not fit on a page.
+        skill = "skill_persistence"
         rows = []
         for channel in self.plan.channels:
             for name in self.models:
                 cells = [
-                    self.value(channel, name, metric, -1)
+                    self.value(channel, name, metric, -1, ends=metric in ("rmse", skill))
                     for metric in ("rmse", "skill_persistence", "skill_climatology", "acc", "bias")
                 ]
-                rows.append([_title(channel), name, *cells])
+                rows.append([title_of(channel), name, *cells])
         header = ("RMSE", "skill against persistence", "skill against climatology", "ACC", "bias")
         self.table(("variable", "forecast", *header), rows)
 
@@ -117,37 +134,42 @@ class _Report:
         for other in self.models[1:]:
             first = self.models[0]
             found = self.results.comparison(other)
-            self.add(
-                f"## Is {other} better than {first}?", "",
+            about = (
                 f"RMSE of {other} minus that of {first} over the {self.whole}, on the same initial "
-                "times: below zero means that it is better. Interval: block bootstrap, both drawn "
-                "together; p: test of Diebold and Mariano (Hering and Genton's form) on squared "
-                "errors by initial time, two-sided, for each row by itself.",
-            )  # fmt: skip
+                "times: below zero means that it is better."
+            )
+            if self.results.ends is not None:
+                about += (
+                    " Interval: block bootstrap, both drawn together; p: test of Diebold and Mariano "
+                    "(Hering and Genton's form) on daily means of squared errors, two-sided, for "
+                    "each row by itself."
+                )
+            self.add(f"## Is {other} better than {first}?", "", about)
             rows = []
             for channel in self.plan.channels:
                 for place in self.leads(3):
                     one = found.sel(channel=str(channel)).isel(lead_time=place)
-                    interval = _interval(float(one.low), float(one.high), signed=True)
+                    ends = interval(float(one.low), float(one.high), signed=True)
                     p = float(one.p_value)
                     chance = "" if np.isnan(p) else "below 0.001" if p < 0.001 else f"{p:.3f}"
                     lead = f"{hours(found)[place]:g} h"
-                    unit = _unit(channel.variable.units)
-                    row = [_title(channel), lead, f"{float(one.difference):+.3g}{unit}"]
-                    rows.append(row if self.results.ends is None else [*row, interval, chance])
+                    unit = after_number(channel.variable.units)
+                    row = [title_of(channel), lead, f"{float(one.difference):+.3g}{unit}"]
+                    rows.append(row if self.results.ends is None else [*row, ends, chance])
             more = () if self.results.ends is None else ("interval", "p")
             self.table(("variable", "lead", "difference of RMSE", *more), rows)
 
     def by_lead(self) -> None:
-        self.add("## Scores by lead", "", f"Over the {self.whole}. Bands and brackets: intervals.")
+        bands = "" if self.results.ends is None else " Bands and brackets: intervals."
+        self.add("## Scores by lead", "", f"Over the {self.whole}.{bands}")
         for channel in self.plan.channels:
             units = channel.variable.units
-            self.add(f"### {_title(channel)}")
+            self.heading(channel)
             skill = "acc" if "climatology" in self.plan.forecasts else "skill_persistence"
             self.show(
-                (f"{channel}_rmse", f"RMSE of {_title(channel)} by lead",
+                (f"{channel}_rmse", f"RMSE of {title_of(channel)} by lead",
                  pictures.curves_by_lead(self.results, channel)),
-                (f"{channel}_{skill}", f"{TITLES[skill]} of {_title(channel)} by lead",
+                (f"{channel}_{skill}", f"{TITLES[skill]} of {title_of(channel)} by lead",
                  pictures.curves_by_lead(self.results, channel, skill)),
             )  # fmt: skip
             rows = [
@@ -155,9 +177,11 @@ class _Report:
                 + [self.value(channel, name, "rmse", place, "") for name in self.plan.forecasts]
                 for place in self.leads(MOST_LEADS)
             ]
-            self.table(("lead [h]", *(f"{n} RMSE{_in(units)}" for n in self.plan.forecasts)), rows)
+            self.table(
+                ("lead [h]", *(f"{n} RMSE{in_brackets(units)}" for n in self.plan.forecasts)), rows
+            )
             others = [metric for metric in METRICS if metric != "rmse"]
-            header = [f"{TITLES[m]}{_in(metric_units(m, units))}" for m in others]
+            header = [f"{TITLES[m]}{in_brackets(metric_units(m, units))}" for m in others]
             for name in self.models:
                 rows = [
                     [f"{self.hour(place):g}"]
@@ -172,7 +196,7 @@ class _Report:
             return
         self.add(f"## By region, at {self.last}")
         for channel in self.plan.channels:
-            unit = _in(channel.variable.units)
+            unit = in_brackets(channel.variable.units)
             rows = []
             for region in names:
                 cells = [
@@ -191,7 +215,7 @@ class _Report:
                 for name in self.models
                 for metric in ("bias", "acc", "skill_persistence")
             ]
-            self.add(f"### {_title(channel)}")
+            self.heading(channel)
             self.table(("region", *header), rows)
 
     def by_season_and_hour(self) -> None:
@@ -203,9 +227,9 @@ class _Report:
             self.table(
                 ("variable", "forecast", *seasons),
                 [
-                    [f"{_title(channel)}{_in(channel.variable.units)}", name]
+                    [f"{title_of(channel)}{in_brackets(channel.variable.units)}", name]
                     + [
-                        _figure(by_season.sel(channel=str(channel), forecast=name, metric="rmse",
+                        four_digits(by_season.sel(channel=str(channel), forecast=name, metric="rmse",
                                               season=season).isel(lead_time=-1))
                         for season in seasons
                     ]
@@ -225,7 +249,7 @@ class _Report:
                 )
             self.show(
                 *(
-                    (f"{channel}_hour", f"RMSE of {_title(channel)} by hour",
+                    (f"{channel}_hour", f"RMSE of {title_of(channel)} by hour",
                      pictures.curves_by_hour(self.results, channel))
                     for channel in self.plan.channels
                 )
@@ -247,8 +271,8 @@ class _Report:
         for channel in self.plan.channels:
             one = found.sel(channel=str(channel))
             ends = (f"{float(one['share'][place]):.2f}" for place in (0, -1))
-            twice = (_doubling(float(one["rate"][place])) for place in (1, -1))
-            rows.append([_title(channel), *ends, *twice])
+            twice = (doubling(float(one["rate"][place])) for place in (1, -1))
+            rows.append([title_of(channel), *ends, *twice])
         first, last = f"{self.hour(0):g} h", self.last
         self.table(
             ("variable", f"share at {first}", f"share at {last}", "doubling, first", "doubling, last"),
@@ -265,9 +289,9 @@ class _Report:
         )  # fmt: skip
         for channel in self.plan.channels:
             self.show(
-                (f"{channel}_spectrum", f"Spectrum of {_title(channel)}",
+                (f"{channel}_spectrum", f"Spectrum of {title_of(channel)}",
                  pictures.spectrum(self.results, channel)),
-                (f"{channel}_ratio", f"Ratio of spectra of {_title(channel)}",
+                (f"{channel}_ratio", f"Ratio of spectra of {title_of(channel)}",
                  pictures.spectrum_ratio(self.results, channel)),
             )  # fmt: skip
 
@@ -280,7 +304,7 @@ class _Report:
                len(self.models) > 1 else "."),
         )  # fmt: skip
         for channel in self.plan.channels:
-            self.add(f"### {_title(channel)}")
+            self.heading(channel)
             for row in score_maps(self.results, channel):
                 self.show(*row)
 
@@ -293,8 +317,8 @@ class _Report:
         )  # fmt: skip
         rmse = self.results.rmse_by_init()
         for place, channel in enumerate(self.plan.channels):
-            self.add(f"### {_title(channel)}")
-            unit = _unit(channel.variable.units)
+            self.heading(channel)
+            unit = after_number(channel.variable.units)
             for kind, cases in (
                 ("Best", self.results.tally.best),
                 ("Worst", self.results.tally.worst),
@@ -304,9 +328,10 @@ class _Report:
                     continue
                 at = rmse.sel(init_time=case.init.astype("datetime64[ns]"), channel=str(channel))
                 others = ", ".join(
-                    f"{name} {_figure(at.sel(forecast=name))}{unit}" for name in self.plan.forecasts
+                    f"{name} {four_digits(at.sel(forecast=name))}{unit}"
+                    for name in self.plan.forecasts
                 )
-                self.add(f"{kind}, init {_minute(case.init)} UTC; RMSE: {others}.")
+                self.add(f"{kind}, init {minute(case.init)} UTC; RMSE: {others}.")
                 self.show(*case_maps(self.results, channel, case, kind.lower()))
 
     # Cells
@@ -337,53 +362,10 @@ class _Report:
         if np.isnan(number):
             return ""
         if unit is None:
-            unit = _unit(metric_units(metric, channel.variable.units))
+            unit = after_number(metric_units(metric, channel.variable.units))
         signed = metric == "bias" or metric.startswith("skill")
         text = f"{number:+.3g}" if signed else f"{number:.4g}"
         if ends and self.results.ends is not None and name not in BASELINES:
             low, high = (pick(end) for end in self.results.ends)
-            text += f" {_interval(low, high, signed=signed)}"
+            text += f" {interval(low, high, signed=signed)}"
         return f"{text}{unit}"
-
-
-def _interval(low: float, high: float, *, signed: bool = False) -> str:
-    if np.isnan(low) or np.isnan(high):
-        return ""
-    return f"({low:+.3g} to {high:+.3g})" if signed else f"({low:.4g} to {high:.4g})"
-
-
-def _figure(value: xr.DataArray) -> str:
-    number = float(value)
-    return "" if np.isnan(number) else f"{number:.4g}"
-
-
-def _doubling(rate: float) -> str:
-    """Rate per day -> time, or why there is none."""
-    if np.isnan(rate):
-        return ""
-    return "no growth" if rate <= 0 else f"{24 * np.log(2) / rate:.1f} h"
-
-
-def _title(channel: Channel) -> str:
-    at = "" if channel.level is None else f" at {channel.level} hPa"
-    return f"{channel.variable.long_name}{at}"
-
-
-def _unit(units: str) -> str:
-    return "" if units == "1" else f" {units}"
-
-
-def _in(units: str) -> str:
-    return "" if units == "1" else f" [{units}]"
-
-
-def _minute(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[m]")).replace("T", " ")
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

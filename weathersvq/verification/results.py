@@ -257,6 +257,7 @@ class Results:
                 if f"{name}_{end}" in dataset:
                     columns[end] = dataset[f"{name}_{end}"]
             frame = xr.Dataset(columns).to_dataframe().dropna(subset="value").reset_index()
+            frame = frame[[*map(str, dataset[name].dims), *columns]]
             frame.insert(0, "variable", str(channel))
             units = [metric_units(metric, channel.variable.units) for metric in frame["metric"]]
             frame.insert(2, "units", units)

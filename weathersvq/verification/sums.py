@@ -4,7 +4,7 @@ A sum is kept for each initial time, lead, channel and region; roots, ratios and
 taken of totals alone. So the sums of parts, seasons, hours or machines may be added in any way, and
 give the scores of the whole.
 
-Cells where the truth is missing (NaN) count nowhere. A forecast that is NaN where the truth is known
+Cells where the truth is missing (NaN), now or at the initial time, count nowhere. A forecast that is NaN where the truth is known
 is an error, never a gap.
 """
 
