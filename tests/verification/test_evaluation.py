@@ -15,7 +15,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weathersvq.data.workers import Workers
+from weathersvq.data.workers import Workers, start_workers
 from weathersvq.variables import parse_channels
 from weathersvq.verification import evaluation
 from weathersvq.verification.evaluation import Tally, evaluate, gathered
@@ -94,6 +94,15 @@ def test_workers_get_the_plan_by_wire_and_may_answer_in_any_order(results: Resul
     split = Results(results.plan, found)
     for by in (("lead", "region"), ("lead",), ("season", "hour"), ()):
         np.testing.assert_allclose(split.scores(by), results.scores(by), atol=1e-12)
+
+
+@pytest.mark.timeout(100)
+def test_a_worker_process_runs_a_model_on_a_lazy_source() -> None:
+    # The model reads ahead in a thread, which must not ask the cluster whose one worker it is.
+    plan = make_plan(["bundled"], var="t2m", lead="2h", limit=4, regions=["globe"])
+    with start_workers("local", 1) as crew:
+        found = evaluate(plan, crew)
+    np.testing.assert_allclose(found.sums, evaluate(plan).sums, rtol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 
+import dask
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -125,7 +126,9 @@ def evaluate(
 
 def evaluate_stretch(task: tuple[Plan, Times]) -> Tally:
     """What a worker does: some initial times of a plan."""
-    return gathered(_evaluate_parts(*task))
+    # Left to the cluster, chunks of the source would wait for a worker, which waits for them.
+    with dask.config.set(scheduler="synchronous"):
+        return gathered(_evaluate_parts(*task))
 
 
 def gathered(parts: Iterable[Tally]) -> Tally:
