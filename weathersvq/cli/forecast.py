@@ -69,13 +69,17 @@ def forecast(
         compiled=compile_,
     )  # fmt: skip
 
+    import dask
+    from dask import threaded
+
     from weathersvq.cli.progress import CountLine
     from weathersvq.cli.tables import print_precision, print_scores
 
     console = make_console()
     if precision != "fp32":
         print_precision(console, job.precision_errors(), precision, min(job.batch_size, inits.size))
-    with CountLine("inits") as line:
+    # There is no cluster in this process; to look for one, dask would import all of distributed.
+    with dask.config.set(scheduler=threaded.get), CountLine("inits") as line:
         done = write_job(job, targets, overwrite=replace, report=line)
     print_scores(console, done.tally)
     drawn = draw_maps(done.first, targets[0]) if maps else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 
@@ -40,6 +41,8 @@ def main() -> None:
     # Imports make a million objects that stay; to look them through for garbage as often as Python
     # does takes a fifth of the start-up.
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
+    # And to look them all through once more at the end takes longer than a forecast.
+    atexit.register(gc.freeze)
     from weathersvq.errors import InputError
 
     try:
