@@ -39,10 +39,10 @@ PLAN: dict[str, tuple[str, ...]] = {
     "forecasting": ("--only", "jobs", "--repeats", "5", "--inits", "48"),
     "processes": (),
     "growth": ("--pictures", str(DOCS / "pictures")),
-    "codebook": ("--picture", str(DOCS / "pictures" / "codebook_cost.png")),
+    "codebook": ("--quick",),
     "regrid": ("--quick",),
     "loading": ("--quick",),
-    "chunks": (),
+    "chunks": ("--quick",),
     "gpu": (),
 }
 

@@ -68,7 +68,7 @@ class Comparison:
 
 FULL = (
     Comparison(INFERENCE, 1, (PLAIN, FOLDED), PLAIN, 25),
-    Comparison(INFERENCE, 16, (PLAIN, FOLDED), PLAIN, 9, memory=True),
+    Comparison(INFERENCE, 16, (PLAIN, FOLDED), PLAIN, 5, memory=True),
     Comparison(INFERENCE, 8, (FOLDED, LITERAL, COMPILED), LITERAL, 5),
     Comparison(TRAINING, 4, (PLAIN, FOLDED), PLAIN, 5, memory=True),
     Comparison(f"{TRAINING} beside literal", 4, (FOLDED, LITERAL, COMPILED), LITERAL, 5),
