@@ -55,12 +55,12 @@ def write(folder: Path, values: NDArray[np.float32], chunks: tuple[int, ...]) ->
 
 def in_order(array: zarr.Array) -> None:
     """A month at a time, as statistics and the first epoch read it."""
-    for start in range(0, len(array), 720):
+    for start in range(0, array.shape[0], 720):
         array[start : start + 720]
 
 
 def shuffled_windows(array: zarr.Array) -> None:
-    for start in np.random.default_rng(1).integers(0, len(array) - WINDOW, WINDOWS):
+    for start in np.random.default_rng(1).integers(0, array.shape[0] - WINDOW, WINDOWS):
         array[start : start + WINDOW]
 
 
