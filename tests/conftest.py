@@ -1,7 +1,8 @@
-"""Small synthetic weather that every test may use: a warm wave that travels round the globe."""
+"""What every test may use: a warm wave that travels round the globe, and the command line."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from weathersvq.cli import program
 from weathersvq.config import Experiment, experiment_from_dict
 from weathersvq.grid import GLOBAL_5625, Grid
 from weathersvq.variables import variable
@@ -91,3 +93,28 @@ def make_experiment(wave_store: Path) -> Callable[..., Experiment]:
         return experiment_from_dict(document)
 
     return make
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Give a command in an empty folder; (exit code, standard output, standard error)."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    # Wide, so that no line of a message is wrapped.
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["weathersvq", *map(str, arguments)])
+        code: object = 0
+        try:
+            program.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        printed = capsys.readouterr()
+        assert isinstance(code, int)
+        return code, printed.out, printed.err
+
+    return command

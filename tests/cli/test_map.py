@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import pytest
 import xarray as xr
 
 from weathersvq.cli import pictures
-from weathersvq.cli import program as cli
 from weathersvq.grid import Grid
 from weathersvq.output import write_forecast
 
@@ -48,24 +47,11 @@ def make_forecast() -> xr.Dataset:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run the command beside the two forecasts; (exit code, standard output, standard error)."""
-    write_forecast(make_forecast(), tmp_path / "two.zarr")
-    write_forecast(make_forecast().isel(init_time=[0]).drop_dims("level"), tmp_path / "one.nc")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["weathersvq", "map", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return int(code or 0), captured.out, captured.err
-
-    return command
+def draw(run: Run) -> Run:
+    """`weathersvq map` beside the two forecasts."""
+    write_forecast(make_forecast(), "two.zarr")
+    write_forecast(make_forecast().isel(init_time=[0]).drop_dims("level"), "one.nc")
+    return partial(run, "map")
 
 
 @pytest.mark.parametrize(
@@ -81,8 +67,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     ],
     ids=lambda value: " ".join(value[1:3]) if isinstance(value, list) else "",
 )
-def test_each_kind(run: Run, arguments: list[str], written: str) -> None:
-    assert run(*arguments) == (0, f"wrote {written}\n", "")
+def test_each_kind(draw: Run, arguments: list[str], written: str) -> None:
+    assert draw(*arguments) == (0, f"wrote {written}\n", "")
     start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".gif": b"GIF8"}[Path(written).suffix]
     assert Path(written).read_bytes().startswith(start)
 
@@ -92,7 +78,7 @@ def asked(kind: str, **options: str) -> pictures.Picture:
     return pictures.plan_picture(Path("two.zarr"), kind, out=None, **given)  # type: ignore[arg-type]
 
 
-def test_defaults_and_choices(run: Run) -> None:
+def test_defaults_and_choices(draw: Run) -> None:
     plain = asked("forecast")
     assert plain.init == np.datetime64("2017-01-01")
     assert plain.lead == np.timedelta64(18, "h")
@@ -129,9 +115,9 @@ def test_defaults_and_choices(run: Run) -> None:
         (["two.zarr", "--out", "/proc/none/a.png"], "cannot write in folder /proc/none"),
     ],
 )
-def test_mistakes_end_in_one_line(run: Run, arguments: list[str], message: str) -> None:
+def test_mistakes_end_in_one_line(draw: Run, arguments: list[str], message: str) -> None:
     before = sorted(Path().rglob("*.*"))
-    code, out, error = run(*arguments)
+    code, out, error = draw(*arguments)
     assert (code, out) == (2, "")
     assert error.startswith("weathersvq: ")
     assert error.count("\n") == 1
@@ -139,9 +125,9 @@ def test_mistakes_end_in_one_line(run: Run, arguments: list[str], message: str) 
     assert sorted(Path().rglob("*.*")) == before
 
 
-def test_no_wind_to_draw(run: Run) -> None:
+def test_no_wind_to_draw(draw: Run) -> None:
     write_forecast(make_forecast()[["t2m"]].isel(init_time=[0]), "warm.nc")
-    code, _, error = run("warm.nc", "--kind", "wind")
+    code, _, error = draw("warm.nc", "--kind", "wind")
     assert code == 2
     assert "no wind in this forecast; it holds t2m" in error
-    assert run("warm.nc")[1] == "wrote warm_forecast.png\n"
+    assert draw("warm.nc")[1] == "wrote warm_forecast.png\n"

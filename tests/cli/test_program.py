@@ -13,32 +13,9 @@ import pytest
 import xarray as xr
 
 from weathersvq.bundled import bundled_model, bundled_sample
-from weathersvq.cli import program as cli
 from weathersvq.config import Experiment
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run the command in an empty folder; (exit code, standard output, standard error)."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    # Wide, so that no line of a message is wrapped.
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["weathersvq", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return int(code or 0), captured.out, captured.err
-
-    return command
 
 
 def test_the_first_forecast(run: Run) -> None:

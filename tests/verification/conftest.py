@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from weathersvq.cli import program
 from weathersvq.output import write_forecast
 from weathersvq.verification.evaluation import evaluate
 from weathersvq.verification.plan import make_plan
@@ -22,7 +20,6 @@ START = np.datetime64("2016-12-28", "s")
 
 Errors = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 MakeForecast = Callable[..., Path]
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -107,26 +104,3 @@ def spread(results: Results) -> Results:
         for cases in (results.tally.best, results.tally.worst)
     )
     return Results(results.plan, replace(results.tally, inits=inits, best=best, worst=worst))
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run the command in an empty folder; (exit code, standard output, standard error)."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    # Wide, so that no line of a message is wrapped.
-    monkeypatch.setenv("COLUMNS", "250")
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["weathersvq", *map(str, arguments)])
-        code: object = 0
-        try:
-            program.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capsys.readouterr()
-        assert isinstance(code, int)
-        return code, printed.out, printed.err
-
-    return command
