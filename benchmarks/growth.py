@@ -33,6 +33,8 @@ from weathersvq.models.simvp import SimVP, SimVPConfig
 FORECAST, TRAINING = "forecast", "training step"
 STEPS = 12
 ROWS = 32
+# The point that the axes have in common, but for the batch, which is one.
+PUBLISHED = {"batch": 1, "codebook": 10_000, "grid": ROWS, "lead": STEPS}
 # Seconds after which a slow point is not repeated.
 LONG_ENOUGH = 2.0
 
@@ -54,7 +56,7 @@ class Axis:
 
 AXES = {
     "batch": Axis("windows a batch", (1, 4, 16)),
-    "codebook": Axis("codes", (100, 1_000, 10_000, 100_000)),
+    "codebook": Axis("codes", (1_000, 10_000, 100_000)),
     "grid": Axis("rows of latitude", (32, 64, 128)),
     "lead": Axis("longest lead [steps]", (12, 48, 192), training=False),
 }
@@ -73,7 +75,7 @@ def forecast_task(model: SimVP, batch: int, steps: int) -> Callable[[], None]:
 
 def measure_alone(axis: str, point: int, repeats: int, training: bool) -> dict[str, float]:
     """Median seconds and peak memory [MiB], by task; the forecast first, which needs less."""
-    value = {"batch": 1, "codebook": 10_000, "grid": ROWS, "lead": STEPS} | {axis: point}
+    value = PUBLISHED | {axis: point}
     torch.manual_seed(0)
     shape = Shape(STEPS, STEPS, 1, 1, value["grid"], 2 * value["grid"], longitude_wraps=True)
     model = SimVP(SimVPConfig(quantizer=SVQConfig(codebook_size=value["codebook"])), shape)
@@ -164,11 +166,20 @@ def main() -> None:
         for point in (AXES[name].points[:2] if options.quick else AXES[name].points)
     ]
     found: dict[str, dict[int, dict[str, float]]] = {name: {} for name in names}
+    published: dict[str, float] = {}
     for name, point in track(jobs, "measuring"):
         training = AXES[name].training and not options.quick
-        arguments = [name, str(point), "1" if options.quick else "3", str(training)]
-        text = output_of(__file__, "--threads", str(options.threads), "--alone", *arguments)
-        found[name][point] = json.loads(text.splitlines()[-1])
+        measured = published if point == PUBLISHED[name] else {}
+        if not measured:
+            arguments = [name, str(point), "1" if options.quick else "3", str(training)]
+            text = output_of(__file__, "--threads", str(options.threads), "--alone", *arguments)
+            measured = json.loads(text.splitlines()[-1])
+        # All lines go through the published setting, which is measured once.
+        if point == PUBLISHED[name]:
+            published = measured
+        found[name][point] = {
+            case: value for case, value in measured.items() if training or TRAINING not in case
+        }
     for name in names:
         rows += rows_of(name, found[name])
         if options.pictures:
