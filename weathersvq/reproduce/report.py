@@ -18,7 +18,7 @@ READING = (
 # Of all runs, wherever they were made.
 REPEATABLE = (
     "The same config, seed, machine and number of threads give the same weights on a CPU, byte for "
-    "byte (tests/test_train.py). On a GPU sums in atomic order (the backward passes of "
+    "byte (tests/training/test_train.py). On a GPU sums in atomic order (the backward passes of "
     "interpolation, indexing and of some convolutions) may differ in their last bits from run to "
     "run, and another CPU or another version of torch gives other last bits, too: there only the "
     "statistics over seeds repeat."
