@@ -1,6 +1,6 @@
 """All benchmarks one after the other, written down: docs/benchmarks.md and docs/benchmarks.json.
 
-    make bench                              under ten minutes on two quiet cores
+    make bench                              ten minutes or a little more on two quiet cores
     python benchmarks/report.py --only svq,processes    some of them; the others' figures are kept
 
 The comparisons that the project promises something about run in full, the others with --quick; each
