@@ -8,6 +8,7 @@ from torch import nn
 
 from weathersvq.models.layers import (
     ConvSC,
+    Depthwise,
     DropPath,
     MixMLP,
     fast_layout,
@@ -25,6 +26,34 @@ def test_conv_sc_sizes_and_first_weights(resample, size):
     # Cut at +-2, a hundred standard deviations away: a normal distribution.
     assert block.conv.weight.detach().std() == pytest.approx(0.02, rel=0.03)
     assert not block.conv.bias.any()
+
+
+@pytest.mark.parametrize(("taps", "dilation"), [(5, 1), (7, 3), (5, 2), (1, 3)])
+@pytest.mark.parametrize("size", [(16, 32), (5, 7), (2, 2)])
+def test_depthwise_is_the_plain_convolution(taps, dilation, size):
+    torch.manual_seed(0)
+    layer = Depthwise(6, taps, dilation).double()
+    plain = nn.Conv2d(6, 6, taps, padding="same", dilation=dilation, groups=6).double()
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 6, *size, dtype=torch.float64)
+    weight = torch.randn_like(x)
+    outcomes = []
+    for each in (layer, plain):
+        inputs = x.clone().requires_grad_()
+        y = each(inputs)
+        (y * weight).sum().backward()
+        outcomes.append((y, inputs.grad, each.weight.grad, each.bias.grad))
+    for ours, theirs in zip(*outcomes, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert layer.to("meta")(x.to("meta")).shape == x.shape
+
+
+def test_depthwise_trains_in_float32_and_forecasts_in_bfloat16():
+    layer, x = Depthwise(4, 3, 2), torch.randn(1, 4, 8, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        trained, forecast = layer(x), layer.eval()(x)
+    assert torch.equal(trained, layer(x))
+    assert forecast.dtype == torch.bfloat16
 
 
 def test_initialize_fan_out():

@@ -37,9 +37,10 @@ def test_published_parameters(quantizer, parameters):
 @pytest.mark.parametrize(("quantizer", "giga"), [("identity", 6.988), ("svq", 7.080)])
 def test_multiply_accumulates(quantizer, giga):
     """Published: 7.01 G without SVQ, 16.8 G with it; the fold itself is 0.041 G of ours."""
-    model = SimVP(SimVPConfig(quantizer=quantizer), WEATHERBENCH_S).eval()
+    # On a CPU dilated convolutions fill the map up to whole steps, which would count.
+    model = SimVP(SimVPConfig(quantizer=quantizer), WEATHERBENCH_S).eval().to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(fields(WEATHERBENCH_S, batch=1))
+        model(fields(WEATHERBENCH_S, batch=1).to("meta"))
     assert counter.get_total_flops() / 2e9 == pytest.approx(giga, abs=0.001)
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from weathersvq.models.layers import initialize_fan_out
+from weathersvq.models.layers import Depthwise, initialize_fan_out
 from weathersvq.models.translators.base import BlockStack
 from weathersvq.schema import OddSize, Section
 
@@ -25,7 +25,7 @@ class ConvMixerBlock(nn.Module):
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
         self.places = nn.Sequential(
-            nn.Conv2d(channels, channels, kernel, groups=channels, padding="same"),
+            Depthwise(channels, kernel),
             nn.GELU(),
             nn.BatchNorm2d(channels),
         )

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from weathersvq.models.layers import CellMLP, ChannelNorm, DropPath, initialize_fan_out
+from weathersvq.models.layers import CellMLP, ChannelNorm, Depthwise, DropPath, initialize_fan_out
 from weathersvq.models.translators.base import BlockStack, drop_path_rate
 from weathersvq.schema import OddSize, Section
 
@@ -33,7 +33,7 @@ class ConvNeXtBlock(nn.Module):
     def __init__(self, channels: int, drop_path: float, config: ConvNeXtConfig) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            nn.Conv2d(channels, channels, config.kernel, groups=channels, padding="same"),
+            Depthwise(channels, config.kernel),
             ChannelNorm(channels, eps=1e-6),
             CellMLP(channels, int(channels * config.mlp_ratio)),
         )

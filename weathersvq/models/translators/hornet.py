@@ -15,6 +15,7 @@ from weathersvq.models.layers import (
     MLP,
     ChannelNorm,
     ChannelsLast,
+    Depthwise,
     Residual,
     initialize_fan_out,
     initialize_truncated,
@@ -70,7 +71,7 @@ class RecursiveGatedConvolution(nn.Module):
         self.widths = [channels // 2**halvings for halvings in reversed(range(order))]
         gates = sum(self.widths)
         self.before = nn.Conv2d(channels, self.widths[0] + gates, kernel_size=1)
-        self.depthwise = nn.Conv2d(gates, gates, KERNEL, padding=KERNEL // 2, groups=gates)
+        self.depthwise = Depthwise(gates, KERNEL)
         self.widen = nn.ModuleList(
             nn.Conv2d(narrow, wide, kernel_size=1)
             for narrow, wide in itertools.pairwise(self.widths)

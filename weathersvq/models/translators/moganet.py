@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from weathersvq.errors import InputError
-from weathersvq.models.layers import MixMLP, Residual, initialize_fan_out
+from weathersvq.models.layers import Depthwise, MixMLP, Residual, initialize_fan_out
 from weathersvq.models.translators.base import BlockStack, drop_path_rate
 from weathersvq.schema import Section
 
@@ -67,14 +67,7 @@ class MultiOrderConvolution(nn.Module):
             )
         self.shares = [channels * part // parts for part in channel_split]
         self.low, self.middle, self.high = (
-            nn.Conv2d(
-                width,
-                width,
-                kernel,
-                padding=dilation * (kernel // 2),
-                dilation=dilation,
-                groups=width,
-            )
+            Depthwise(width, kernel, dilation)
             for width, kernel, dilation in zip(
                 (channels, *self.shares[1:]), KERNELS, dilations, strict=True
             )

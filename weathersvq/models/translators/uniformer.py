@@ -13,6 +13,7 @@ from weathersvq.models.layers import (
     MLP,
     CellMLP,
     ChannelsLast,
+    Depthwise,
     GlobalAttention,
     Residual,
     initialize_fan_out,
@@ -43,15 +44,14 @@ class UniFormerConfig(Section):
 
 def position(channels: int) -> Residual:
     """A depthwise 3x3 convolution, whose zeros at the border tell where a cell lies."""
-    convolution = nn.Conv2d(channels, channels, kernel_size=3, padding=1, groups=channels)
-    return Residual(nn.Identity(), convolution, drop_path=0.0)
+    return Residual(nn.Identity(), Depthwise(channels, 3), drop_path=0.0)
 
 
 def local_block(channels: int, drop_path: float, config: UniFormerConfig) -> nn.Module:
     """Relations by a depthwise convolution, (B, C, H, W) -> (B, C, H, W)."""
     relations = nn.Sequential(
         nn.Conv2d(channels, channels, kernel_size=1),
-        nn.Conv2d(channels, channels, KERNEL, padding=KERNEL // 2, groups=channels),
+        Depthwise(channels, KERNEL),
         nn.Conv2d(channels, channels, kernel_size=1),
     )
     mlp = CellMLP(channels, int(channels * config.mlp_ratio), config.drop)
