@@ -36,7 +36,7 @@ ROWS = 32
 # The point that the axes have in common, but for the batch, which is one.
 PUBLISHED = {"batch": 1, "codebook": 10_000, "grid": ROWS, "lead": STEPS}
 # Seconds after which a slow point is not repeated.
-LONG_ENOUGH = 2.0
+LONG_ENOUGH = 1.5
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def main() -> None:
         training = AXES[name].training and not options.quick
         measured = published if point == PUBLISHED[name] else {}
         if not measured:
-            arguments = [name, str(point), "1" if options.quick else "3", str(training)]
+            arguments = [name, str(point), "1" if options.quick else "9", str(training)]
             text = output_of(__file__, "--threads", str(options.threads), "--alone", *arguments)
             measured = json.loads(text.splitlines()[-1])
         # All lines go through the published setting, which is measured once.

@@ -301,7 +301,7 @@ def main() -> None:
         del frames
         rows += from_store(path, stored, shrunk, repeats)
         rows += more_workers(path, stored, repeats)
-        rows += more_frames(path, (stored // 4, stored // 2, stored))
+        rows += more_frames(path, (stored // 4, stored))
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     print_rows(
         f"721 x 1440 -> 32 x 64, float32, conservative unless named otherwise; {os.cpu_count()} "

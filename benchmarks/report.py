@@ -1,6 +1,6 @@
 """All benchmarks one after the other, written down: docs/benchmarks.md and docs/benchmarks.json.
 
-    make bench                              ten minutes or a little more on two quiet cores
+    make bench                              under ten minutes on two quiet cores
     python benchmarks/report.py --only svq,processes    some of them; the others' figures are kept
 
 The comparisons that the project promises something about run in full, the others with --quick; each
@@ -137,7 +137,7 @@ def page(content: dict[str, Any], rows: Sequence[Row]) -> str:
         "# Benchmarks",
         "",
         f"Written by `make bench` on {content['date']}: {content['machine']}, "
-        f"{content['seconds'] / 60:.0f} minutes in all; {versions}. Times are medians; ratios are "
+        f"{content['seconds'] / 60:.1f} minutes in all; {versions}. Times are medians; ratios are "
         "medians of quotients by round, the cases taking turns, so that what else the machine does "
         f"meets all alike. The same figures for programs: [{FIGURES.name}]({FIGURES.name}).",
         "",

@@ -11,7 +11,6 @@ from torch.nn import functional
 from weathersvq.data.normalize import Normalization
 from weathersvq.forecasting.inference import InferenceForm, Precision
 from weathersvq.models.forecaster import Forecaster
-from weathersvq.training.train import compile_network
 
 
 def make_task(
@@ -63,6 +62,9 @@ def make_task(
     y = torch.randn(batch, shape.out_steps, shape.channels_out, *shape.inputs[2:], device=here)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     if compiled:
+        # Brings lightning, which takes longer to load than many a benchmark takes to run.
+        from weathersvq.training.train import compile_network
+
         compile_network(model, batch, here)
 
     def reduced() -> AbstractContextManager[object]:
