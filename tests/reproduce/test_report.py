@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,13 @@ def test_conditions_name_the_scale(
 ) -> None:
     text = write_report("t", table, scale, runs, pretended(runs)).markdown()
     assert f"- scale: {scale}; " in text
+
+
+def test_conditions_name_every_length_of_training(
+    runs: list[Run], table: TableConfig, pretended: Results
+) -> None:
+    first, *others = runs
+    train = first.experiment.train.model_copy(update={"epochs": 77})
+    longer = replace(first, experiment=first.experiment.model_copy(update={"train": train}))
+    text = write_report("t", table, "small", runs, pretended([longer, *others])).markdown()
+    assert f"at most {others[0].experiment.train.epochs} or 77 epochs" in text

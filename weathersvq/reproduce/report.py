@@ -93,11 +93,12 @@ def conditions(scale: Scale, asked: Sequence[Run], done: Sequence[Finished]) -> 
     leads = ", ".join(map(str, result["targets"]))
     versions = ", ".join(sorted({str(each.result["version"]) for each in done}))
     devices = ", ".join(sorted({str(each.result["device"]) for each in done}))
+    epochs = " or ".join(map(str, sorted({each.run.experiment.train.epochs for each in done})))
     return [
         *lines,
         f"- data: {title}; {', '.join(result['channels'])}; {result['test_windows']} test windows; "
         f"{len(config.data.inputs)} inputs, targets at {leads} steps of {result['step']}",
-        f"- training: at most {config.train.epochs} epochs, best epoch chosen on "
+        f"- training: at most {epochs} epochs, best epoch chosen on "
         f"{result['selection']}; seeds {', '.join(map(str, sorted({e.run.seed for e in done})))}; "
         f"weathersvq {versions} on {devices}",
         "",
