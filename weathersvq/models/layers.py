@@ -87,7 +87,12 @@ class Depthwise(nn.Conv2d):
         channels: C.
         taps: rows and columns of the kernel, odd.
         dilation: d, cells from tap to tap.
+
+    Attributes:
+        plain: forgo all that; parted maps are filled up, which a count of products should not see.
     """
+
+    plain = False
 
     def __init__(self, channels: int, taps: int, dilation: int = 1) -> None:
         super().__init__(
@@ -96,7 +101,7 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        if x.device.type != "cpu":
+        if self.plain or x.device.type != "cpu":
             return super().forward(x)
         autocast = torch.is_autocast_enabled("cpu")
         if autocast and self.training and not torch.compiler.is_compiling():

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from weathersvq.models import build_model
 from weathersvq.models.forecaster import Forecaster, Shape
+from weathersvq.models.layers import Depthwise
 from weathersvq.schema import Section
 
 
@@ -50,6 +51,9 @@ def measure(config: Section, shape: Shape) -> Size:
 def _count(model: Forecaster, shape: Shape) -> int:
     counter = FlopCounterMode(display=False)
     device = next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
+    for each in model.modules():
+        if isinstance(each, Depthwise):
+            each.plain = True
     # Fused attention is not counted; its plain form is.
     with counter, sdpa_kernel(SDPBackend.MATH):
         model.eval()(torch.zeros(1, *shape.inputs, device=device))
